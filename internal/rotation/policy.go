@@ -1,0 +1,305 @@
+package rotation
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/mail"
+	"path"
+	"strings"
+	"unicode/utf8"
+)
+
+// UploadOrder tells whether the partner gets the certificate before or after
+// the switch.
+type UploadOrder string
+
+// The upload orders. BeforeSwitch locks nobody out when the partner can hold
+// two certificates; AfterSwitch is the guide's literal order.
+const (
+	BeforeSwitch UploadOrder = "before-switch"
+	AfterSwitch  UploadOrder = "after-switch"
+)
+
+// Mode is what discovery does with a target that is due. A rotation that
+// somebody requests runs in any mode.
+type Mode string
+
+// The modes.
+const (
+	ModeRotate Mode = "rotate"
+	ModeNotify Mode = "notify"
+	ModeOff    Mode = "off"
+)
+
+// Subject is the CSR's subject (CsrMetadataSubject in Okta's API). The fields
+// may hold {label}, {name} and {id}, which stand for the target's.
+type Subject struct {
+	CountryName            string `json:"countryName,omitempty"`
+	StateOrProvinceName    string `json:"stateOrProvinceName,omitempty"`
+	LocalityName           string `json:"localityName,omitempty"`
+	OrganizationName       string `json:"organizationName,omitempty"`
+	OrganizationalUnitName string `json:"organizationalUnitName,omitempty"`
+	CommonName             string `json:"commonName,omitempty"`
+}
+
+// Settings is a policy for one target, all fields filled in.
+type Settings struct {
+	Mode Mode `json:"mode"`
+	// RotateBeforeDays before a certificate's expiry its target is due.
+	RotateBeforeDays int `json:"rotateBeforeDays"`
+	// ValidityDays of a new certificate; more than MinRemainingDays.
+	ValidityDays int         `json:"validityDays"`
+	UploadOrder  UploadOrder `json:"uploadOrder"`
+	// ConfirmSignIn asks for a second confirmation after the switch.
+	ConfirmSignIn bool `json:"confirmSignIn"`
+	// Approvers are mail addresses; each gets a link of its own.
+	Approvers     []string `json:"approvers"`
+	EscalateTo    []string `json:"escalateTo"`
+	ReminderHours int      `json:"reminderHours"`
+	// GiveUpDays is how long a rotation waits for an answer.
+	GiveUpDays   int     `json:"giveUpDays"`
+	MaxRotations int     `json:"maxRotations"`
+	QuotaShare   float64 `json:"quotaShare"`
+	Subject      Subject `json:"subject"`
+}
+
+// DefaultSettings are the built-in ones, with the stack's approvers.
+func DefaultSettings(approvers []string) Settings {
+	return Settings{
+		Mode:             ModeNotify,
+		RotateBeforeDays: 45,
+		ValidityDays:     397,
+		UploadOrder:      BeforeSwitch,
+		Approvers:        append([]string{}, approvers...),
+		EscalateTo:       []string{},
+		ReminderHours:    72,
+		GiveUpDays:       30,
+		MaxRotations:     25,
+		QuotaShare:       0.5,
+		Subject:          Subject{CommonName: "{label} SAML signing"},
+	}
+}
+
+// match is a rule's condition: every field that is given must fit.
+type match struct {
+	Kind  Kind   `json:"kind"`
+	ID    string `json:"id"`
+	Label string `json:"label"`
+	Name  string `json:"name"`
+	Kid   string `json:"kid"`
+}
+
+func (m match) fits(t Target, kid string) bool {
+	glob := func(pattern, s string) bool {
+		ok, err := path.Match(strings.ToLower(pattern), strings.ToLower(s))
+		return err == nil && ok
+	}
+	return (m.Kind == "" || m.Kind == t.Kind) &&
+		(m.ID == "" || m.ID == t.ID) &&
+		(m.Label == "" || glob(strings.ReplaceAll(m.Label, "/", "\x00"), strings.ReplaceAll(t.Label, "/", "\x00"))) &&
+		(m.Name == "" || glob(m.Name, t.Name)) &&
+		(m.Kid == "" || m.Kid == kid)
+}
+
+// ResolvePolicy gives the settings for one target: base, over it what raw
+// names, over that what the first rule that matches names. An empty raw leaves
+// the base. Errors are named Policy.Invalid and name the field, its value and
+// the remedy.
+func ResolvePolicy(raw json.RawMessage, base Settings, t Target, kid string) (Settings, error) {
+	s := base
+	var rules []json.RawMessage
+	if raw = bytes.TrimSpace(raw); len(raw) > 0 && !bytes.Equal(raw, []byte("null")) {
+		policy := struct {
+			*Settings
+			Rules []json.RawMessage `json:"rules"`
+		}{Settings: &s}
+		if err := decodeStrict(raw, &policy, "policy"); err != nil {
+			return Settings{}, err
+		}
+		rules = policy.Rules
+	}
+	if err := s.validate("policy"); err != nil {
+		return Settings{}, err
+	}
+	// Every rule is checked, also those after the first that matches: a
+	// mistake shows when the policy is written and not when its target is due.
+	matched := false
+	result := s
+	for i, rawRule := range rules {
+		where := fmt.Sprintf("policy.rules[%d]", i)
+		overlaid := s
+		rule := struct {
+			*Settings
+			Match *match `json:"match"`
+		}{Settings: &overlaid}
+		overlaid.Approvers = append([]string{}, s.Approvers...)
+		overlaid.EscalateTo = append([]string{}, s.EscalateTo...)
+		if err := decodeStrict(rawRule, &rule, where); err != nil {
+			return Settings{}, err
+		}
+		if rule.Match == nil {
+			return Settings{}, Errorf("Policy.Invalid", "%s has no match: say which targets it is for, such as {\"match\": {\"label\": \"Salesforce*\"}}", where)
+		}
+		if err := rule.Match.validate(where + ".match"); err != nil {
+			return Settings{}, err
+		}
+		if err := overlaid.validate(where); err != nil {
+			return Settings{}, err
+		}
+		if !matched && rule.Match.fits(t, kid) {
+			matched, result = true, overlaid
+		}
+	}
+	return result, nil
+}
+
+func (m match) validate(where string) error {
+	if m == (match{}) {
+		return Errorf("Policy.Invalid", "%s is empty: name at least one of kind, id, label, name and kid", where)
+	}
+	if m.Kind != "" && m.Kind != KindApp && m.Kind != KindIDP {
+		return Errorf("Policy.Invalid", "%s.kind is %q: use %q or %q", where, m.Kind, KindApp, KindIDP)
+	}
+	for field, pattern := range map[string]string{"label": m.Label, "name": m.Name} {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return Errorf("Policy.Invalid", "%s.%s is %q, which is not a pattern: use * for any text and ? for one character", where, field, pattern)
+		}
+	}
+	return nil
+}
+
+// decodeStrict reads JSON over what v already holds, and says in our words
+// what is wrong with it.
+func decodeStrict(raw []byte, v any, where string) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if err == nil {
+		if _, err := d.Token(); !errors.Is(err, io.EOF) {
+			return Errorf("Policy.Invalid", "%s has text after its end: give one JSON object", where)
+		}
+		return nil
+	}
+	var wrongType *json.UnmarshalTypeError
+	if errors.As(err, &wrongType) {
+		field := where
+		if wrongType.Field != "" {
+			field += "." + strings.TrimPrefix(wrongType.Field, "Settings.")
+		}
+		return Errorf("Policy.Invalid", "%s is a JSON %s: give a %s", field, wrongType.Value, jsonName(wrongType.Type.Kind().String()))
+	}
+	if _, field, found := strings.Cut(err.Error(), "unknown field "); found {
+		return Errorf("Policy.Invalid", "%s has the unknown field %s: remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, approvers, escalateTo, reminderHours, giveUpDays, maxRotations, quotaShare, subject and rules", where, field)
+	}
+	return &Error{Name: "Policy.Invalid", Message: where + " is not JSON", Err: err}
+}
+
+func jsonName(goKind string) string {
+	switch goKind {
+	case "int", "float64":
+		return "number"
+	case "bool":
+		return "true or false"
+	case "slice":
+		return "list"
+	case "struct", "ptr":
+		return "object"
+	}
+	return goKind
+}
+
+func (s Settings) validate(where string) error {
+	number := func(field string, value, least, most int, why string) error {
+		if value >= least && value <= most {
+			return nil
+		}
+		return Errorf("Policy.Invalid", "%s.%s is %d: use %d to %d%s", where, field, value, least, most, why)
+	}
+	choice := func(field, value string, allowed ...string) error {
+		for _, a := range allowed {
+			if value == a {
+				return nil
+			}
+		}
+		return Errorf("Policy.Invalid", "%s.%s is %q: use %s", where, field, value, strings.Join(allowed, " or "))
+	}
+	addresses := func(field string, list []string) error {
+		for _, address := range list {
+			if a, err := mail.ParseAddress(address); err != nil || a.Address != address {
+				return Errorf("Policy.Invalid", "%s.%s has %q, which is not a mail address: use one such as sso-team@example.com", where, field, address)
+			}
+		}
+		return nil
+	}
+	if s.QuotaShare <= 0 || s.QuotaShare > 1 {
+		return Errorf("Policy.Invalid", "%s.quotaShare is %v: use a share above 0 and up to 1", where, s.QuotaShare)
+	}
+	if s.Subject.CommonName == "" {
+		return Errorf("Policy.Invalid", "%s.subject.commonName is empty: use a text such as \"{label} SAML signing\"", where)
+	}
+	if c := s.Subject.CountryName; c != "" && len(c) != 2 {
+		return Errorf("Policy.Invalid", "%s.subject.countryName is %q: use the two letters of ISO 3166, such as US", where, c)
+	}
+	return first(
+		choice("mode", string(s.Mode), string(ModeRotate), string(ModeNotify), string(ModeOff)),
+		choice("uploadOrder", string(s.UploadOrder), string(BeforeSwitch), string(AfterSwitch)),
+		number("validityDays", s.ValidityDays, MinRemainingDays+1, 3650, "; Okta refuses a certificate that is valid for 90 days or less"),
+		number("rotateBeforeDays", s.RotateBeforeDays, 1, 3649, ""),
+		lessThan(where+".rotateBeforeDays", s.RotateBeforeDays, "validityDays", s.ValidityDays),
+		number("reminderHours", s.ReminderHours, 1, 24*365, ""),
+		number("giveUpDays", s.GiveUpDays, 1, 365, ", a Step Functions execution ends after a year"),
+		number("maxRotations", s.MaxRotations, 1, 1000, ""),
+		addresses("approvers", s.Approvers),
+		addresses("escalateTo", s.EscalateTo),
+	)
+}
+
+func lessThan(field string, value int, than string, limit int) error {
+	if value < limit {
+		return nil
+	}
+	return Errorf("Policy.Invalid", "%s is %d, not less than %s (%d): a new certificate would be due at once", field, value, than, limit)
+}
+
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxNameLength is the upper bound of commonName and organizationName in
+// RFC 5280, appendix A.1 (ub-common-name).
+const maxNameLength = 64
+
+// For gives the subject with the target's label, name and id in place. A label
+// that would make a field longer than X.509 allows is shortened.
+func (s Subject) For(t Target) Subject {
+	fill := func(pattern string) string {
+		r := strings.NewReplacer("{label}", t.Label, "{name}", t.Name, "{id}", t.ID)
+		full := r.Replace(pattern)
+		over := utf8.RuneCountInString(full) - maxNameLength
+		if over <= 0 {
+			return full
+		}
+		label := []rune(t.Label)
+		if keep := len(label) - over; strings.Contains(pattern, "{label}") && keep > 0 {
+			short := strings.TrimSpace(string(label[:keep]))
+			return strings.NewReplacer("{label}", short, "{name}", t.Name, "{id}", t.ID).Replace(pattern)
+		}
+		return string([]rune(full)[:maxNameLength])
+	}
+	return Subject{
+		CountryName:            fill(s.CountryName),
+		StateOrProvinceName:    fill(s.StateOrProvinceName),
+		LocalityName:           fill(s.LocalityName),
+		OrganizationName:       fill(s.OrganizationName),
+		OrganizationalUnitName: fill(s.OrganizationalUnitName),
+		CommonName:             fill(s.CommonName),
+	}
+}

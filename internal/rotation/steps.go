@@ -1,0 +1,156 @@
+package rotation
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// The steps' inputs and outputs, in the order of the workflow. The state
+// machine passes exactly these; statemachine/rotation.asl.json is their user.
+
+// InspectTargetInput is also the input of the rotation itself.
+type InspectTargetInput struct {
+	Target Target `json:"target"`
+	// Policy names only what differs from the defaults; absent for all of
+	// them. It stays raw here so that inspect-target can refuse unknown fields
+	// by name.
+	Policy json.RawMessage `json:"policy,omitempty"`
+}
+
+// InspectTargetOutput is what Okta has now.
+type InspectTargetOutput struct {
+	Target Target `json:"target"`
+	// Policy is the policy for this very target: defaults, input and the
+	// first rule that matches, in that order.
+	Policy    Settings `json:"policy"`
+	ActiveKey Key      `json:"activeKey"`
+	// UnusedKeys could be switched to: published after the active key, not
+	// active, more than MinRemainingDays left; newest first. Whether one of
+	// them is ours only the CA can tell (sign-csr).
+	UnusedKeys []Key `json:"unusedKeys"`
+	// SharedWith lists other targets that use the active kid, as certificates
+	// were shared by a whole org until May 2022. They stay as they are.
+	SharedWith []Target `json:"sharedWith"`
+	// Digest is the SHA-256 (hex) of the target's document without kid and
+	// lastUpdated. The switch compares with it.
+	Digest string `json:"digest"`
+}
+
+// GenerateCSRInput asks for a CSR (guide, step 2).
+type GenerateCSRInput struct {
+	Target Target   `json:"target"`
+	Policy Settings `json:"policy"`
+}
+
+// GenerateCSROutput is a pending CSR of the target.
+type GenerateCSROutput struct {
+	CSR CSR `json:"csr"`
+	// Reused tells that an earlier rotation had left it pending.
+	Reused bool `json:"reused"`
+}
+
+// SignCSRInput asks the CA for a certificate (guide, step 3), or, when
+// UnusedKeys are given instead of a CSR, which of them it has issued.
+type SignCSRInput struct {
+	Target     Target   `json:"target"`
+	Policy     Settings `json:"policy"`
+	CSR        *CSR     `json:"csr,omitempty"`
+	UnusedKeys []Key    `json:"unusedKeys,omitempty"`
+}
+
+// SignCSROutput holds the certificate, or the published key that is ours. Both
+// are absent when keys were asked about and none of them is.
+type SignCSROutput struct {
+	Certificate *Certificate `json:"certificate,omitempty"`
+	OurKey      *Key         `json:"ourKey,omitempty"`
+	// Chain is the CA's chain in PEM, for the partner.
+	Chain string `json:"chain"`
+}
+
+// PublishCSRInput publishes the certificate (guide, step 4).
+type PublishCSRInput struct {
+	Target      Target      `json:"target"`
+	CSR         CSR         `json:"csr"`
+	Certificate Certificate `json:"certificate"`
+}
+
+// PublishCSROutput is the key that Okta made of it; it is not active yet.
+type PublishCSROutput struct {
+	Key Key `json:"key"`
+}
+
+// UpdateKeyCredentialInput is the switch (guide, step 5), and the way back.
+type UpdateKeyCredentialInput struct {
+	Target  Target `json:"target"`
+	FromKid string `json:"fromKid"`
+	ToKid   string `json:"toKid"`
+	// Digest of the document as inspect-target read it. A forward switch
+	// starts only from this very document.
+	Digest string `json:"digest"`
+	// Back tells that the old key is brought back: an edit that somebody made
+	// meanwhile does not stop that.
+	Back bool `json:"back,omitempty"`
+}
+
+// UpdateKeyCredentialOutput tells what is active now.
+type UpdateKeyCredentialOutput struct {
+	ActiveKid string `json:"activeKid"`
+	// Already tells that the switch had been made before this call.
+	Already bool `json:"already"`
+}
+
+// VerifyKeyInput names the key that must be in use.
+type VerifyKeyInput struct {
+	Target Target `json:"target"`
+	Key    Key    `json:"key"`
+}
+
+// VerifyKeyOutput says which certificate the target's SAML metadata carries.
+type VerifyKeyOutput struct {
+	// SHA256 is the certificate's fingerprint: hex pairs with colons.
+	SHA256 string `json:"sha256"`
+}
+
+// RevokeCSRInput takes back a CSR that will not be used. Without a CSR, the
+// pending ones that are ours by the policy's subject.
+type RevokeCSRInput struct {
+	Target Target   `json:"target"`
+	Policy Settings `json:"policy"`
+	CSR    *CSR     `json:"csr,omitempty"`
+}
+
+// RevokeCSROutput lists what was taken back by this call.
+type RevokeCSROutput struct {
+	Revoked []string `json:"revoked"`
+}
+
+// RequestUploadInput asks the approvers (guide, step 7).
+type RequestUploadInput struct {
+	// TaskToken completes the paused state. It is a secret.
+	TaskToken string   `json:"taskToken"`
+	Target    Target   `json:"target"`
+	Policy    Settings `json:"policy"`
+	OldKey    Key      `json:"oldKey"`
+	NewKey    Key      `json:"newKey"`
+	Chain     string   `json:"chain"`
+}
+
+// RequestUploadOutput says who was asked. The state machine does not wait for
+// it: the state ends with the Decision.
+type RequestUploadOutput struct {
+	// Sent holds the addresses that took the message, or "sns".
+	Sent []string `json:"sent"`
+	// Unreachable holds the addresses that did not.
+	Unreachable []string `json:"unreachable,omitempty"`
+}
+
+// Decision is an approver's answer. A confirmation is the paused state's
+// output; a rejection fails it with the error Approval.Rejected and the
+// decision as its cause.
+type Decision struct {
+	Confirmed bool `json:"confirmed"`
+	// By is the approver's address, or the name given on the page.
+	By      string    `json:"by"`
+	At      time.Time `json:"at"`
+	Comment string    `json:"comment"`
+}
