@@ -1,0 +1,45 @@
+// Command request-upload asks the approvers to upload the certificate (guide, step 7).
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+
+	"keyturn/internal/approval"
+	"keyturn/internal/awsenv"
+	"keyturn/internal/lambdastep"
+	"keyturn/internal/notify"
+	"keyturn/internal/rotation"
+	"keyturn/internal/wiring"
+)
+
+func main() {
+	lambdastep.Start("request-upload", func() (lambdastep.Step[rotation.RequestUploadInput, rotation.RequestUploadOutput], error) {
+		key, err := wiring.Secret("LINK_KEY_SECRET_ARN")
+		if err != nil {
+			return nil, err
+		}
+		base, err := awsenv.Required("PAGE_URL")
+		if err != nil {
+			return nil, err
+		}
+		topic, err := awsenv.Required("TOPIC_ARN")
+		if err != nil {
+			return nil, err
+		}
+		step := approval.RequestUpload{
+			Topic:   notify.Topic{SNS: sns.NewFromConfig(awsenv.Config()), ARN: topic},
+			BaseURL: base,
+			OrgURL:  os.Getenv("OKTA_ORG_URL"),
+			Now:     time.Now,
+			Sealer:  approval.Links(key.Value),
+		}
+		if sender := os.Getenv("SENDER_ADDRESS"); sender != "" {
+			step.Mail = notify.Mail{SES: sesv2.NewFromConfig(awsenv.Config()), Sender: sender}
+		}
+		return step.Run, nil
+	})
+}

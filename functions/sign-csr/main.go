@@ -1,0 +1,39 @@
+// Command sign-csr has the CA sign a CSR and checks the certificate (guide, step 3).
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"keyturn/internal/awsenv"
+	"keyturn/internal/ca/local"
+	"keyturn/internal/lambdastep"
+	"keyturn/internal/rotation"
+	"keyturn/internal/steps"
+	"keyturn/internal/wiring"
+)
+
+func main() {
+	lambdastep.Start("sign-csr", func() (lambdastep.Step[rotation.SignCSRInput, rotation.SignCSROutput], error) {
+		provider, err := awsenv.Required("CERTIFICATE_AUTHORITY")
+		if err != nil {
+			return nil, err
+		}
+		if provider != "local" {
+			return nil, rotation.Errorf("Config.Invalid", "the stack parameter CertificateAuthority is %q: use local", provider)
+		}
+		secret, err := wiring.Secret("CA_SECRET_ARN")
+		if err != nil {
+			return nil, err
+		}
+		authority := func(ctx context.Context) (steps.Authority, error) {
+			value, err := secret.Value(ctx, false)
+			if err != nil {
+				return nil, err
+			}
+			return local.New(value, rand.Reader)
+		}
+		return steps.SignCSR{CA: authority, Now: time.Now}.Run, nil
+	})
+}

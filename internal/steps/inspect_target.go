@@ -1,0 +1,144 @@
+package steps
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"time"
+
+	"keyturn/internal/okta"
+	"keyturn/internal/rotation"
+)
+
+// InspectTarget is the function inspect-target (guide, step 1): it reads one
+// target and changes nothing.
+type InspectTarget struct {
+	Okta *okta.Client
+	// Defaults are the settings that an input's policy is laid over.
+	Defaults rotation.Settings
+	Now      func() time.Time
+}
+
+// Run reads the target and its keys: two calls, and one more where the active
+// key is older than the target itself, which only a shared key can be. It
+// refuses what cannot be rotated: Target.Invalid, Target.Inactive,
+// Target.NotSAML, Target.NoActiveKey, Policy.Invalid, Okta.NotFound.
+func (s InspectTarget) Run(ctx context.Context, in rotation.InspectTargetInput) (rotation.InspectTargetOutput, error) {
+	none := rotation.InspectTargetOutput{}
+	if err := in.Target.Validate(); err != nil {
+		return none, err
+	}
+	// A policy that cannot be used is refused before anything is asked of
+	// Okta; the rules are applied further down, when the label is known.
+	if _, err := rotation.ResolvePolicy(in.Policy, s.Defaults, in.Target, ""); err != nil {
+		return none, err
+	}
+	doc, err := s.Okta.Document(ctx, in.Target)
+	if okta.IsNotFound(err) {
+		return none, &rotation.Error{Name: "Okta.NotFound",
+			Message: fmt.Sprintf("%s does not exist in the org %s: check target.id, and that the credential may see it", in.Target, s.Okta.OrgURL()), Err: err}
+	}
+	if err != nil {
+		return none, err
+	}
+	target := rotation.Target{Kind: in.Target.Kind, ID: in.Target.ID, Label: doc.Label(), Name: doc.Name()}
+	if saml, mode := doc.SignsSAML(); !saml {
+		return none, rotation.Errorf("Target.NotSAML", "%s (%s) has no SAML signing key, its %s: only SAML 2.0 apps and SAML2 IdPs can be rotated", target, target.Label, mode)
+	}
+	if status := doc.Field("status"); status != "ACTIVE" {
+		return none, rotation.Errorf("Target.Inactive", "%s (%s) has the status %s: activate it first; nobody signs in with it now", target, target.Label, status)
+	}
+	kid := doc.ActiveKid()
+	if kid == "" {
+		return none, rotation.Errorf("Target.NoActiveKey", "%s (%s) names no signing key (credentials.signing.kid): open it in Okta's admin console and choose its certificate", target, target.Label)
+	}
+	policy, err := rotation.ResolvePolicy(in.Policy, s.Defaults, target, kid)
+	if err != nil {
+		return none, err
+	}
+	listed, err := s.Okta.Keys(ctx, target)
+	if err != nil {
+		return none, err
+	}
+	active, unused, err := s.sort(target, kid, listed)
+	if err != nil {
+		return none, err
+	}
+	shared, err := s.sharedWith(ctx, target, active, doc)
+	if err != nil {
+		return none, err
+	}
+	digest, err := doc.Digest()
+	if err != nil {
+		return none, err
+	}
+	return rotation.InspectTargetOutput{Target: target, Policy: policy, ActiveKey: active, UnusedKeys: unused, SharedWith: shared, Digest: digest}, nil
+}
+
+// sort tells the active key from those that could be switched to. A key that
+// came before the active one has been in use before, or was passed over: it is
+// never switched to.
+func (s InspectTarget) sort(t rotation.Target, kid string, listed []okta.JSONWebKey) (rotation.Key, []rotation.Key, error) {
+	var active rotation.Key
+	found := false
+	candidates := []rotation.Key{}
+	for _, k := range listed {
+		key, _, err := keyOf(k)
+		switch {
+		case err != nil && k.Kid == kid:
+			return active, nil, &rotation.Error{Name: "Target.NoActiveKey",
+				Message: fmt.Sprintf("the active key %s of %s (%s) cannot be read", kid, t, t.Label), Err: err}
+		case err != nil:
+			// A key that cannot be read is not ours.
+		case k.Kid == kid:
+			active, found = key, true
+		default:
+			candidates = append(candidates, key)
+		}
+	}
+	if !found {
+		return active, nil, rotation.Errorf("Target.NoActiveKey", "the active key %s of %s (%s) is not in its key list: look at its certificates in Okta's admin console", kid, t, t.Label)
+	}
+	unused := candidates[:0]
+	for _, key := range candidates {
+		if key.Created.After(active.Created) && remaining(key, s.Now()) > rotation.MinRemainingDays*rotation.Day {
+			unused = append(unused, key)
+		}
+	}
+	sort.Slice(unused, func(i, j int) bool { return unused[i].Created.After(unused[j].Created) })
+	return active, unused, nil
+}
+
+// sharedWith finds the other targets with the same active key. Since May 2022
+// every new app gets a key of its own; a key that is older than its target was
+// the whole org's, or was cloned. Only then the question is asked.
+func (s InspectTarget) sharedWith(ctx context.Context, t rotation.Target, active rotation.Key, doc okta.Document) ([]rotation.Target, error) {
+	shared := []rotation.Target{}
+	created, err := time.Parse(time.RFC3339, doc.Field("created"))
+	if err != nil || !active.Created.Before(created.Add(-time.Minute)) {
+		return shared, nil
+	}
+	all := s.Okta.AppsWithKid(ctx, active.Kid)
+	if t.Kind == rotation.KindIDP {
+		all = s.Okta.SAMLIdentityProviders(ctx)
+	}
+	var raw json.RawMessage
+	for raw, err = range all {
+		if err != nil {
+			return nil, err
+		}
+		other := okta.Document{Kind: t.Kind, Raw: raw}
+		if id := other.Field("id"); id != t.ID && other.ActiveKid() == active.Kid {
+			shared = append(shared, rotation.Target{Kind: t.Kind, ID: id, Label: other.Label(), Name: other.Name()})
+		}
+		if len(shared) == maxShared {
+			break
+		}
+	}
+	return shared, nil
+}
+
+// maxShared bounds what travels in the state: Step Functions passes at most
+// 256 KiB, and a key from before 2022 may be on a thousand apps.
+const maxShared = 50
