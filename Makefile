@@ -1,0 +1,73 @@
+# Keyturn. "make help" lists what there is to make. Needs Go, Python 3.10 or
+# newer and make; everything else is installed into .venv and Go's caches.
+
+# The functions' processor: arm64 or amd64.
+ARCH     ?= arm64
+PYTHON   ?= python3
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# What "make deploy" sends besides samconfig.toml, such as
+# DEPLOY_FLAGS='--parameter-overrides OktaOrgUrl=https://example.okta.com'
+DEPLOY_FLAGS ?=
+
+TOOL      := go tool -modfile=tools/go.mod
+SAM       := SAM_CLI_TELEMETRY=0 .venv/bin/sam
+STEPS     := $(notdir $(wildcard functions/*))
+# Tests of the root module, then those of test/, on the deployed local stack.
+# JUnit and JSON files are for CI; the closing lines say how many tests ran.
+TEST_LOGS ?= build/test
+GOTESTSUM = $(TOOL) gotestsum --format pkgname --hide-summary=skipped
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build test lint fmt demo dev deploy bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.installed ## install the Python tools into .venv (the others do it by themselves)
+
+.venv/.installed: tools/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or newer is needed; name one with PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r tools/requirements.txt
+	@touch $@
+
+build: ## build all functions for Lambda into build/ (ARCH=arm64 or amd64)
+	@rm -rf build/bin && mkdir -p build/bin
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -tags lambda.norpc -trimpath -buildvcs=false \
+		-ldflags="-s -w -X keyturn/internal/wiring.Version=$(VERSION)" -o build/bin/ ./functions/...
+	@for step in $(STEPS); do mkdir -p build/$$step && mv build/bin/$$step build/$$step/bootstrap; done
+	@rmdir build/bin && ls -l build/*/bootstrap | awk '{printf "  %-42s %5.1f MB\n", $$NF, $$5 / 1e6}'
+
+test: setup ## run everything that is tested, with the race detector
+	@mkdir -p $(TEST_LOGS)
+	$(GOTESTSUM) --jsonfile $(TEST_LOGS)/unit.json -- -race ./...
+	$(GOTESTSUM) --jsonfile $(TEST_LOGS)/e2e.json -- -C test -race -count=1 ./...
+
+lint: setup ## gofmt, golangci-lint, govulncheck, sam validate, cfn-lint, the state machines
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || \
+		{ echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; }
+	$(TOOL) golangci-lint run ./...
+	cd test && go tool -modfile=../tools/go.mod golangci-lint run ./...
+	tools/govulncheck
+	$(SAM) validate --lint
+	.venv/bin/cfn-lint template.yaml
+	.venv/bin/python tools/lint_asl.py statemachine/*.asl.json
+
+fmt: ## format the Go code
+	gofmt -w $$(git ls-files '*.go')
+
+demo: setup ## rotate five keys on this machine: local AWS, simulated Okta org
+	@go run ./cmd/demo
+
+dev: setup ## the same stack, to click through with a browser; Ctrl-C ends it
+	@go run ./cmd/dev
+
+deploy: setup build ## sam deploy to your AWS account
+	$(SAM) deploy --config-env default $(DEPLOY_FLAGS)
+
+bench: ## size and start of each function against an empty one
+	go test -run '^$$' -bench . -benchtime 60x ./internal/startup
+
+clean: ## remove what was built; .venv stays
+	rm -rf build .aws-sam

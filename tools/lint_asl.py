@@ -1,0 +1,110 @@
+"""Checks state machines: python tools/lint_asl.py FILE...
+
+statelint, AWS's own linter, finds states that nothing leads to, unknown
+targets of Next, and fields that JSONata states may not have. It knows no
+TimeoutSeconds with an expression, which AWS takes: it sees a number there.
+The parser of LocalStack's interpreter (in moto) takes the definition as it is
+and refuses unknown fields and types. Expressions are parsed by the same
+JSONata engine that the local AWS runs.
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import jsonata
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+
+SUBSTITUTION = re.compile(r"\$\{(\w+)\}")
+
+
+def substituted(text):
+    """The definition as DefinitionSubstitutions leaves it on AWS."""
+
+    def value(match):
+        name = match.group(1)
+        if name == "Partition":
+            return "aws"
+        return f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+
+    return SUBSTITUTION.sub(value, text)
+
+
+def expressions(node, path="$"):
+    if isinstance(node, str) and node.startswith("{%"):
+        yield path, node
+    elif isinstance(node, dict):
+        for key, child in node.items():
+            yield from expressions(child, f"{path}.{key}")
+    elif isinstance(node, list):
+        for i, child in enumerate(node):
+            yield from expressions(child, f"{path}[{i}]")
+
+
+def without_timeout_expressions(node):
+    if isinstance(node, dict):
+        return {
+            key: 60
+            if key == "TimeoutSeconds" and isinstance(child, str) and child.startswith("{%")
+            else without_timeout_expressions(child)
+            for key, child in node.items()
+        }
+    if isinstance(node, list):
+        return [without_timeout_expressions(child) for child in node]
+    return node
+
+
+def unguarded_tasks(definition):
+    """Every task needs Retry, Catch and a time-out."""
+    for name, state in definition["States"].items():
+        if state["Type"] == "Task":
+            for field in ("Retry", "Catch", "TimeoutSeconds"):
+                if field not in state:
+                    yield f"state {name} has no {field}"
+
+
+def problems(path):
+    text = substituted(path.read_text(encoding="utf-8"))
+    definition = json.loads(text)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = pathlib.Path(folder) / path.name
+        copy.write_text(json.dumps(without_timeout_expressions(definition)), encoding="utf-8")
+        lint = subprocess.run(
+            [sys.executable, pathlib.Path(sys.executable).with_name("statelint"), copy],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if lint.returncode != 0 or lint.stdout.strip() or lint.stderr.strip():
+            yield (lint.stdout + lint.stderr).strip() or f"statelint exited with {lint.returncode}"
+    try:
+        AmazonStateLanguageParser.parse(text)
+    except Exception as error:  # its exceptions have no common base
+        yield f"LocalStack's parser: {error}"
+    for where, expression in expressions(definition):
+        if not expression.endswith("%}"):
+            yield f"{where}: the expression does not end with %}}"
+            continue
+        try:
+            jsonata.Jsonata.jsonata(expression[2:-2].strip())
+        except Exception as error:
+            yield f"{where}: {error}"
+    yield from unguarded_tasks(definition)
+
+
+def main(paths):
+    failed = not paths
+    for path in map(pathlib.Path, paths):
+        found = list(problems(path))
+        for problem in found:
+            print(f"{path}: {problem}", file=sys.stderr)
+        print(f"{path}: {'ok' if not found else 'not ok'}")
+        failed = failed or bool(found)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
