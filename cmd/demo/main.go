@@ -1,0 +1,182 @@
+// Command demo rotates five signing keys on this machine: a local AWS, a
+// simulated Okta org, the real functions, template and state machine. It exits
+// with 0 only if the org is afterwards as it should be.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"keyturn/internal/oktasim"
+	"keyturn/internal/playground"
+	"keyturn/internal/rotation"
+)
+
+// limit bounds the whole demo, set-up included.
+const limit = 5 * time.Minute
+
+func main() { os.Exit(status()) }
+
+// status is the exit status: 130 when interrupted, as shells have it.
+func status() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := run(bounded)
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "demo: interrupted; everything has been stopped")
+		return 130
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		return 1
+	}
+	return 0
+}
+
+func run(ctx context.Context) (err error) {
+	screen := newScreen(os.Stdout)
+	started := time.Now()
+	screen.heading("Keyturn rotates five SAML signing keys, on this machine")
+	p, err := playground.Start(ctx, playground.Options{
+		// A demo is no customer: it may call as fast as it likes.
+		Org:      oktasim.Options{Limits: oktasim.Limits{Apps: oktasim.Unlimited, App: oktasim.Unlimited, API: oktasim.Unlimited}},
+		Progress: func(what string) { screen.step("starting", what) },
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Stop()) }()
+	screen.step("ready", fmt.Sprintf("after %.1f s; the org's console is at %s/", time.Since(started).Seconds(), p.OrgURL))
+
+	began := time.Now()
+	var rows []row
+	for i, s := range scenarios(p) {
+		screen.heading(fmt.Sprintf("%d  %s", i+1, s.title))
+		r, err := play(ctx, p, screen, s)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.title, err)
+		}
+		rows = append(rows, r)
+	}
+	screen.table(rows)
+	wrong := 0
+	for _, r := range rows {
+		for _, w := range r.wrong {
+			wrong++
+			screen.bad(fmt.Sprintf("%s: %s", r.label, w))
+		}
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%d things are not as expected", wrong)
+	}
+	screen.good(fmt.Sprintf("All %d are as expected, by what the org says. %.1f s for the rotations, %.1f s in all.", len(rows), time.Since(began).Seconds(), time.Since(started).Seconds()))
+	return nil
+}
+
+// scenario is one rotation, and what is to come of it.
+type scenario struct {
+	title  string
+	target rotation.Target
+	order  rotation.UploadOrder
+	// decision is the approver's: confirm or reject, with the comment.
+	decision, comment string
+	result            string
+	// switched tells whether the new key is to be in use at the end.
+	switched bool
+}
+
+func scenarios(p *playground.Playground) []scenario {
+	app := func(id string) rotation.Target { return rotation.Target{Kind: rotation.KindApp, ID: id} }
+	return []scenario{
+		{"An app; the partner gets the certificate first", app(p.Targets.BeforeSwitchApp), rotation.BeforeSwitch,
+			"confirm", "uploaded beside the old one", "Completed", true},
+		{"An inbound IdP; the partner gets the certificate first", rotation.Target{Kind: rotation.KindIDP, ID: p.Targets.IDP}, rotation.BeforeSwitch,
+			"confirm", "imported at the partner", "Completed", true},
+		{"An app in the guide's order: Okta switches first", app(p.Targets.AfterSwitchApp), rotation.AfterSwitch,
+			"confirm", "replaced at the vendor", "Completed", true},
+		{"An app whose approver cannot do it: nothing changes", app(p.Targets.RejectApp), rotation.BeforeSwitch,
+			"reject", "our contract freezes changes until January", "GaveUp", false},
+		{"An app whose approver cannot do it after the switch: the old key comes back", app(p.Targets.RejectAfterSwitchApp), rotation.AfterSwitch,
+			"reject", "the vendor's form refuses the certificate", "RolledBack", false},
+	}
+}
+
+// row is a line of the table at the end.
+type row struct {
+	label, kind            string
+	order                  rotation.UploadOrder
+	result                 string
+	oldKid, newKid, active string
+	issuer                 string
+	expires                time.Time
+	calls, transitions     int
+	seconds                float64
+	// wrong is what is not as expected.
+	wrong []string
+}
+
+// play runs one rotation, answers its link as a person does, and then asks the
+// org how it is.
+func play(ctx context.Context, p *playground.Playground, screen *screen, s scenario) (row, error) {
+	before, err := look(ctx, p, s.target)
+	if err != nil {
+		return row{}, err
+	}
+	p.Org.ResetCalls()
+	started := time.Now()
+	r, err := p.Rotate(ctx, rotation.ExecutionName(s.target, before.active, started), s.target, map[string]any{"uploadOrder": s.order})
+	if err != nil {
+		return row{}, err
+	}
+	follow := func(st playground.State) { screen.state(st.Name, st.At.Sub(started)) }
+	if err := r.Until(ctx, "RequestUpload", follow); err != nil {
+		return row{}, err
+	}
+	mail, err := p.Mail(ctx, playground.Approver, before.label, started)
+	if err != nil {
+		return row{}, err
+	}
+	screen.person("reads", fmt.Sprintf("%q, sent to %s", mail.Subject, mail.To[0]))
+	link, err := playground.Link(mail.Text)
+	if err != nil {
+		return row{}, err
+	}
+	shown, err := p.Open(ctx, link)
+	if err != nil {
+		return row{}, err
+	}
+	screen.person("opens", fmt.Sprintf("the link: %q (%d)", shown.Title(), shown.Status))
+	answered, err := p.Answer(ctx, link, s.decision, "", s.comment)
+	if err != nil {
+		return row{}, err
+	}
+	screen.person("answers", fmt.Sprintf("%s, %q: %q (%d)", s.decision, s.comment, answered.Title(), answered.Status))
+	if answered.Status != http.StatusOK {
+		return row{}, fmt.Errorf("the page took no answer: %q (%d)", answered.Title(), answered.Status)
+	}
+	report, err := r.End(ctx, follow)
+	if err != nil {
+		return row{}, err
+	}
+	seconds := time.Since(started).Seconds()
+	calls := p.OktaCalls(s.target.ID)
+	after, err := look(ctx, p, s.target)
+	if err != nil {
+		return row{}, err
+	}
+	return row{
+		label: before.label, kind: string(s.target.Kind), order: s.order, result: report.Result,
+		oldKid: before.active, newKid: report.NewKid, active: after.active,
+		issuer: after.certificate.Issuer.CommonName, expires: after.certificate.NotAfter,
+		calls: calls, transitions: report.Transitions, seconds: seconds,
+		wrong: judge(p, s, before, after, report),
+	}, nil
+}

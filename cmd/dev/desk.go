@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"keyturn/internal/localaws"
+	"keyturn/internal/okta"
+	"keyturn/internal/playground"
+	"keyturn/internal/rotation"
+)
+
+//go:embed desk.html
+var source string
+
+var view = template.Must(template.New("desk").Funcs(template.FuncMap{
+	"clock": func(t time.Time) string { return t.Local().Format("15:04:05") },
+}).Parse(source))
+
+// desk is the page at which somebody sits who tries Keyturn.
+type desk struct {
+	p       *playground.Playground
+	address string
+}
+
+func newDesk(p *playground.Playground, address string) http.Handler {
+	d := desk{p: p, address: address}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", d.show)
+	mux.HandleFunc("POST /start", d.start)
+	return mux
+}
+
+type target struct {
+	rotation.Target
+	ActiveKid string
+	Console   string
+}
+
+type execution struct {
+	Name, Status string
+	Started      time.Time
+	States       []string
+}
+
+type mail struct {
+	localaws.Mail
+	Link string
+}
+
+type content struct {
+	Targets    []target
+	Executions []execution
+	Mails      []mail
+	Console    string
+}
+
+// Orders are the upload orders to choose from.
+func (content) Orders() []rotation.UploadOrder {
+	return []rotation.UploadOrder{rotation.BeforeSwitch, rotation.AfterSwitch}
+}
+
+func (d desk) show(w http.ResponseWriter, r *http.Request) {
+	c, err := d.content(r.Context())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = view.Execute(w, c)
+}
+
+func (d desk) content(ctx context.Context) (content, error) {
+	c := content{Console: d.p.OrgURL + "/"}
+	for _, kind := range []rotation.Kind{rotation.KindApp, rotation.KindIDP} {
+		for _, id := range d.p.Org.Targets(string(kind)) {
+			doc := okta.Document{Kind: kind, Raw: d.p.Org.Document(string(kind), id)}
+			if saml, _ := doc.SignsSAML(); !saml || doc.Field("status") != "ACTIVE" {
+				continue
+			}
+			c.Targets = append(c.Targets, target{
+				Target:    rotation.Target{Kind: kind, ID: id, Label: doc.Label()},
+				ActiveKid: doc.ActiveKid(),
+				Console:   fmt.Sprintf("%s/admin/%s/%s", d.p.OrgURL, kind, id),
+			})
+		}
+	}
+	executions, err := d.p.Rotations(ctx)
+	if err != nil {
+		return c, err
+	}
+	for _, e := range executions {
+		states, err := d.p.Attach(*e.ExecutionArn).News(ctx)
+		if err != nil {
+			return c, err
+		}
+		x := execution{Name: *e.Name, Status: string(e.Status), Started: *e.StartDate}
+		for _, s := range states {
+			x.States = append(x.States, s.Name)
+		}
+		c.Executions = append(c.Executions, x)
+	}
+	mails, err := d.p.Cloud.Mails(ctx)
+	if err != nil {
+		return c, err
+	}
+	for _, m := range slices.Backward(mails) {
+		link, err := playground.Link(m.Text)
+		if err != nil {
+			link = ""
+		}
+		c.Mails = append(c.Mails, mail{Mail: m, Link: link})
+	}
+	return c, nil
+}
+
+// start takes the desk's form, and what a terminal sends; no other site's form.
+func (d desk) start(w http.ResponseWriter, r *http.Request) {
+	if origin := r.Header.Get("Origin"); origin != "" && origin != d.address {
+		http.Error(w, "this form is not the desk's", http.StatusForbidden)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, 1<<12)
+	t := rotation.Target{Kind: rotation.Kind(r.PostFormValue("kind")), ID: r.PostFormValue("id")}
+	order := r.PostFormValue("order")
+	if order == "" {
+		order = string(rotation.BeforeSwitch)
+	}
+	started, err := d.p.Rotate(r.Context(), "", t, map[string]string{"uploadOrder": order})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	if strings.HasPrefix(r.UserAgent(), "curl/") {
+		_, _ = fmt.Fprintf(w, "started %s\nlook at %s/\n", started.ARN, d.address)
+		return
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}

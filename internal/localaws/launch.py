@@ -1,0 +1,350 @@
+"""Runs MiniStack, and whatever else must not outlive the program that wants it.
+
+    launch.py watch [--remove DIR] COMMAND...
+    launch.py serve
+
+`watch` runs COMMAND in a session of its own and ends it, with every process
+that it started, as soon as standard input closes. The program that called
+holds the other end of that pipe and writes nothing into it: when it stops,
+crashes or is killed, the kernel closes the pipe. DIR is removed at the end.
+
+`serve` is MiniStack on a free port of the loopback interface. The port is the
+only line on standard output; the log goes to standard error. The environment
+configures it as MiniStack documents, and with KEYTURN_CALLBACK_SCALE (see
+callbacks below).
+
+The definitions are written for AWS and run here unchanged, so what MiniStack
+does differently from AWS is mended here, in the functions under "What is
+substituted". Each replaces something that MiniStack's release RELEASE does;
+with any other release this program refuses to start.
+"""
+
+import asyncio
+import contextvars
+import email.utils
+import importlib.metadata
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+RELEASE = "1.5.33"
+
+# What a stopped command gets to end by itself, in seconds. MiniStack needs
+# less than a tenth of it to end the functions it runs.
+GRACE = 5
+
+
+def watch(command, remove):
+    """Runs command until it ends or standard input closes; its exit status."""
+    os.setsid()  # an interrupt typed at a terminal is the caller's to handle
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    os.close(1)  # so that the caller sees when the command closes it
+    parent = threading.Thread(target=end_with_parent, args=(child,), daemon=True)
+    parent.start()
+    status = child.wait()
+    signal_group(child, signal.SIGKILL)
+    if remove:
+        parent.join()  # the caller may still want to read what is there
+        shutil.rmtree(remove, ignore_errors=True)
+    return status if status >= 0 else 128 - status
+
+
+def end_with_parent(child):
+    while os.read(0, 1024):
+        pass
+    signal_group(child, signal.SIGTERM)
+    try:
+        child.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        signal_group(child, signal.SIGKILL)
+
+
+def signal_group(child, number):
+    try:
+        os.killpg(child.pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass  # nobody left in it; macOS says EPERM when only zombies are
+
+
+def serve():
+    try:
+        found = importlib.metadata.version("ministack")
+    except importlib.metadata.PackageNotFoundError:
+        found = "none"
+    if found != RELEASE:
+        sys.exit(f"launch.py is written for MiniStack {RELEASE}, found {found}: run `make setup`")
+
+    # The socket listens before MiniStack is loaded: its modules read the port
+    # from the environment when they are imported, and no other process can
+    # take a port that was only looked up.
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    port = str(listener.getsockname()[1])
+    os.environ["GATEWAY_PORT"] = port
+    os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{port}"
+
+    from hypercorn.asyncio import serve as hypercorn
+    from hypercorn.config import Config
+    from ministack import app
+    from ministack.core import iam_actions, lambda_runtime
+    from ministack.services import stepfunctions
+
+    callbacks(stepfunctions, float(os.environ.get("KEYTURN_CALLBACK_SCALE", "1")))
+    task_tokens(stepfunctions)
+    jsonata(stepfunctions)
+    mail_authorization(app)
+    answer_authorization(iam_actions, stepfunctions)
+
+    def stop():
+        lambda_runtime.reset()
+        os._exit(0)
+
+    def end_with_watch():
+        while os.read(0, 1024):
+            pass
+        stop()
+
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=stop).start())
+    threading.Thread(target=end_with_watch, daemon=True).start()
+
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.keep_alive_timeout = 75  # as MiniStack's own start
+    config.loglevel = "WARNING"
+    print(port, flush=True)
+    os.dup2(2, 1)  # nobody reads on
+
+    async def run():
+        await hypercorn(app.app, config, shutdown_trigger=asyncio.Event().wait)
+
+    asyncio.run(run())
+
+
+# What is substituted ---------------------------------------------------------
+
+
+def callbacks(sfn, scale):
+    """Tasks that wait for a token, `.waitForTaskToken`.
+
+    AWS: when the Lambda function that is to pass the token on fails, the task
+    fails with the function's error, and Retry and Catch apply; each retry has
+    a token of its own. MiniStack drops the error, waits for an answer that
+    nobody can give, and retries with the token of the first attempt.
+
+    AWS: TimeoutSeconds may be a JSONata expression. MiniStack takes numbers.
+
+    Here only: scale multiplies TimeoutSeconds of these tasks, so that a person
+    may have days on AWS and seconds in a test. SFN_WAIT_SCALE, MiniStack's own
+    setting for Wait and for the pauses between retries, leaves it alone.
+    """
+    waiting = threading.local()
+    call_lambda = sfn._call_lambda
+    execute_task = sfn._execute_task
+    apply_arguments = sfn._apply_jsonata_arguments
+    invoke_with_callback = sfn._invoke_with_callback
+
+    class Task(dict):
+        """A Task state, of which an attempt may replace fields; written is the original."""
+
+        def __init__(self, written):
+            super().__init__(written)
+            self.written = written
+
+    def patched_execute_task(state, data, execution, ctx):
+        return execute_task(Task(state), data, execution, ctx)
+
+    # Runs once for each attempt, first, and where Retry and Catch can see what
+    # it raises.
+    def patched_apply_arguments(state, data, ctx=None):
+        if not isinstance(state, Task):
+            return apply_arguments(state, data, ctx)
+        if ".waitForTaskToken" in state.get("Resource", ""):
+            ctx["Task"] = {"Token": sfn.new_uuid()}
+        arguments = apply_arguments(state, data, ctx)
+        if isinstance(state.written.get("TimeoutSeconds"), str):
+            seconds = sfn._jsonata_state_field(state.written, "TimeoutSeconds", "number", data, ctx)
+            if seconds != int(seconds) or not 0 < seconds <= 99999999:
+                raise sfn._ExecutionError(
+                    "States.QueryEvaluationError",
+                    f"The TimeoutSeconds field must be a positive integer, but was: {json.dumps(seconds)}")
+            state["TimeoutSeconds"] = int(seconds)
+        return arguments
+
+    def patched_invoke_with_callback(resource, data, token, state):
+        waiting.token = token
+        if "TimeoutSeconds" in state:
+            state = {**state, "TimeoutSeconds": state["TimeoutSeconds"] * scale}
+        try:
+            return invoke_with_callback(resource, data, token, state)
+        finally:
+            waiting.token = None
+
+    def patched_call_lambda(function, event):
+        try:
+            return call_lambda(function, event)
+        except sfn._ExecutionError as error:
+            task = sfn._task_tokens.get(getattr(waiting, "token", None))
+            if task is not None and not task["event"].is_set():
+                task["error"] = {"Error": error.error, "Cause": error.cause}
+                task["event"].set()
+            raise
+
+    sfn._execute_task = patched_execute_task
+    sfn._apply_jsonata_arguments = patched_apply_arguments
+    sfn._invoke_with_callback = patched_invoke_with_callback
+    sfn._call_lambda = patched_call_lambda
+
+
+def task_tokens(sfn):
+    """SendTaskSuccess and SendTaskFailure.
+
+    AWS: the first answer counts; one for a task that is over is refused as
+    TaskTimedOut, one with a string that never was a token as InvalidToken.
+    MiniStack takes a second answer, in place of the first, until the waiting
+    execution has noticed; it refuses both others as TaskDoesNotExist.
+    """
+    issued = set()
+    answering = threading.Lock()
+    invoke_with_callback = sfn._invoke_with_callback
+
+    def patched_invoke_with_callback(resource, data, token, state):
+        issued.add(token)
+        return invoke_with_callback(resource, data, token, state)
+
+    def first(answer):
+        def patched(data):
+            token = data.get("taskToken")
+            with answering:
+                task = sfn._task_tokens.get(token)
+                if task is not None and not task["event"].is_set():
+                    return answer(data)
+            if token in issued:
+                return sfn.error_response_json(
+                    "TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'", 400)
+            return sfn.error_response_json("InvalidToken", "Invalid Token: 'Invalid token'", 400)
+        return patched
+
+    sfn._invoke_with_callback = patched_invoke_with_callback
+    sfn._send_task_success = first(sfn._send_task_success)
+    sfn._send_task_failure = first(sfn._send_task_failure)
+
+
+def jsonata(sfn):
+    """Output of a Succeed state, and Assign.
+
+    AWS: a JSONata Succeed state has Output. MiniStack passes its input on.
+
+    AWS: all expressions of one Assign see the variables as they were before.
+    MiniStack evaluates them in turn, each with the new values of those above.
+    """
+    apply_output_path = sfn._apply_output_path
+    apply_assign = sfn._apply_state_assign
+
+    def patched_apply_output_path(state, data, ctx=None):
+        if state.get("Type") == "Succeed" and sfn._state_query_language(state, ctx) == "JSONata":
+            return sfn._apply_jsonata_output(state, data, ctx, default=data)
+        return apply_output_path(state, data, ctx)
+
+    def patched_apply_assign(state, data, ctx, result=None, error_output=None):
+        if ctx is None:
+            return
+        before = ctx.setdefault("variables", {})
+        after = dict(before)
+        for name, value in (state.get("Assign") or {}).items():
+            scratch = {**ctx, "variables": dict(before)}
+            apply_assign({**state, "Assign": {name: value}}, data, scratch, result, error_output)
+            if name in scratch["variables"]:
+                after[name] = scratch["variables"][name]
+        before.update(after)
+
+    sfn._apply_output_path = patched_apply_output_path
+    sfn._apply_state_assign = patched_apply_assign
+
+
+def mail_authorization(app):
+    """Whether a role may call ses:SendEmail.
+
+    AWS: decided for the identity that sends, the address itself or else its
+    domain, with the condition key ses:FromAddress. MiniStack decides for "*"
+    and knows no such key, so that only a policy without both would pass.
+    """
+    sender = contextvars.ContextVar("sender", default="")
+    enforce_ses_v2 = app._enforce_ses_v2
+    enforce_data_plane = app._enforce_data_plane
+
+    def patched_enforce_ses_v2(method, path, headers, body, query, request_id):
+        try:
+            header = json.loads(body).get("FromEmailAddress") or ""
+        except (ValueError, AttributeError):
+            header = ""
+        mark = sender.set(email.utils.parseaddr(header)[1])
+        try:
+            return enforce_ses_v2(method, path, headers, body, query, request_id)
+        finally:
+            sender.reset(mark)
+
+    def patched_enforce_data_plane(service, action, headers, query, request_id, **how):
+        address = sender.get()
+        if action == "ses:SendEmail" and address:
+            from ministack.core.responses import get_account_id
+            from ministack.services import ses_v2
+
+            identity = address if ses_v2._identities.get(address) else address.rpartition("@")[2]
+            region = app.extract_region(headers, query)
+            arn = f"arn:aws:ses:{region}:{get_account_id()}:identity/{identity}"
+            how.update(resource_arn=arn, named_resource=arn, service_context={"ses:FromAddress": address})
+        return enforce_data_plane(service, action, headers, query, request_id, **how)
+
+    app._enforce_ses_v2 = patched_enforce_ses_v2
+    app._enforce_data_plane = patched_enforce_data_plane
+
+
+def answer_authorization(iam_actions, sfn):
+    """Whether a role may answer a task token.
+
+    AWS: decided for the state machine that the token belongs to, as its
+    refusals say ("not authorized to perform: states:SendTaskFailure on
+    resource: arn:aws:states:...:stateMachine:..."). MiniStack decides for "*",
+    so that only a policy without a resource would pass.
+    """
+    machines = {}
+    running = threading.local()
+    execute_task = sfn._execute_task
+    invoke_with_callback = sfn._invoke_with_callback
+    extract_resource_arn = iam_actions.extract_resource_arn
+
+    def patched_execute_task(state, data, execution, ctx):
+        running.machine = ctx["StateMachine"]["Id"]
+        return execute_task(state, data, execution, ctx)
+
+    def patched_invoke_with_callback(resource, data, token, state):
+        machines[token] = running.machine
+        return invoke_with_callback(resource, data, token, state)
+
+    def patched_extract_resource_arn(service, method, path, headers, body, *more):
+        if service == "states":
+            try:
+                token = json.loads(body).get("taskToken")
+            except (ValueError, AttributeError):
+                token = None
+            if token in machines:
+                return machines[token]
+        return extract_resource_arn(service, method, path, headers, body, *more)
+
+    sfn._execute_task = patched_execute_task
+    sfn._invoke_with_callback = patched_invoke_with_callback
+    iam_actions.extract_resource_arn = patched_extract_resource_arn
+
+
+if __name__ == "__main__":
+    verb, arguments = sys.argv[1], sys.argv[2:]
+    if verb == "serve":
+        serve()
+    elif arguments[0] == "--remove":
+        sys.exit(watch(arguments[2:], arguments[1]))
+    else:
+        sys.exit(watch(arguments, None))

@@ -1,0 +1,118 @@
+package playground
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"keyturn/internal/localaws"
+)
+
+// Approver answers links the way a person does: reads the message, opens the
+// link, reads the page, sends the form.
+
+var (
+	linkPattern  = regexp.MustCompile(`https?://\S+/a/[A-Za-z0-9_-]+`)
+	titlePattern = regexp.MustCompile(`(?s)<h1>(.*?)</h1>`)
+	fieldPattern = regexp.MustCompile(`<input[^>]*\bname="form"[^>]*\bvalue="([^"]*)"`)
+)
+
+// Mail waits for the next mail to an address whose subject names the label;
+// those before the given time do not count.
+func (p *Playground) Mail(ctx context.Context, to, label string, after time.Time) (localaws.Mail, error) {
+	var found localaws.Mail
+	err := every(ctx, poll, func() (bool, error) {
+		mails, err := p.Cloud.Mails(ctx)
+		if err != nil {
+			return false, err
+		}
+		for _, m := range mails {
+			if m.At.After(after) && strings.Contains(m.Subject, label) && strings.Join(m.To, ",") == to {
+				found = m
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	if err != nil {
+		return found, fmt.Errorf("playground: no mail to %s about %s: %w", to, label, err)
+	}
+	return found, nil
+}
+
+// Link finds the approver's link in a message.
+func Link(message string) (string, error) {
+	link := linkPattern.FindString(message)
+	if link == "" {
+		return "", errors.New("playground: the message has no link")
+	}
+	return link, nil
+}
+
+// Page is an answer of the page behind a link.
+type Page struct {
+	Status int
+	Header http.Header
+	HTML   string
+}
+
+// Title is the page's heading.
+func (p Page) Title() string {
+	m := titlePattern.FindStringSubmatch(p.HTML)
+	if m == nil {
+		return ""
+	}
+	return html.UnescapeString(strings.TrimSpace(m[1]))
+}
+
+// Open gets the page behind a link; it decides nothing.
+func (p *Playground) Open(ctx context.Context, link string) (Page, error) {
+	return p.page(ctx, http.MethodGet, link, nil)
+}
+
+// Post sends fields to a link as they are.
+func (p *Playground) Post(ctx context.Context, link string, fields url.Values) (Page, error) {
+	return p.page(ctx, http.MethodPost, link, fields)
+}
+
+// Answer opens the link, and sends the form that the page shows with the
+// decision "confirm" or "reject". The name is needed where the link names
+// nobody.
+func (p *Playground) Answer(ctx context.Context, link, decision, name, comment string) (Page, error) {
+	shown, err := p.Open(ctx, link)
+	if err != nil {
+		return shown, err
+	}
+	field := fieldPattern.FindStringSubmatch(shown.HTML)
+	if field == nil {
+		return shown, fmt.Errorf("playground: the page %q (status %d) has no form", shown.Title(), shown.Status)
+	}
+	return p.Post(ctx, link, url.Values{"form": {html.UnescapeString(field[1])}, "decision": {decision}, "name": {name}, "comment": {comment}})
+}
+
+func (p *Playground) page(ctx context.Context, method, link string, fields url.Values) (Page, error) {
+	r, err := http.NewRequestWithContext(ctx, method, link, strings.NewReader(fields.Encode()))
+	if err != nil {
+		return Page{}, fmt.Errorf("playground: link: %w", err)
+	}
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	response, err := p.Cloud.FunctionURLClient().Do(r)
+	if err != nil {
+		return Page{}, fmt.Errorf("playground: link: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil {
+		return Page{}, fmt.Errorf("playground: link: %w", err)
+	}
+	return Page{Status: response.StatusCode, Header: response.Header, HTML: string(body)}, nil
+}

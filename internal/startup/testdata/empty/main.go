@@ -1,0 +1,13 @@
+// Command empty is a function that does nothing: the floor that the others are
+// measured against.
+package main
+
+import (
+	"context"
+
+	"github.com/aws/aws-lambda-go/lambda"
+)
+
+func main() {
+	lambda.Start(func(context.Context) error { return nil })
+}
