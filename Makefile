@@ -64,6 +64,8 @@ dev: setup ## the same stack, to click through with a browser; Ctrl-C ends it
 	@go run ./cmd/dev
 
 deploy: setup build ## sam deploy to your AWS account
+	@case '$(ARCH) $(DEPLOY_FLAGS)' in 'arm64 '*Architecture=x86_64* ) wrong=1;; arm64* ) wrong=;; *Architecture=x86_64* ) wrong=;; *) wrong=1;; esac; \
+		test -z "$$wrong" || { echo "ARCH=$(ARCH) does not fit the stack parameter Architecture: ARCH=amd64 goes with Architecture=x86_64 in DEPLOY_FLAGS, arm64 with neither"; exit 1; }
 	$(SAM) deploy --config-env default $(DEPLOY_FLAGS)
 
 bench: ## size and start of each function against an empty one

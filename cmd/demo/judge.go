@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -82,7 +84,7 @@ func ask(ctx context.Context, p *playground.Playground, path string, v any) erro
 }
 
 // judge lists what is not as the scenario promises.
-func judge(p *playground.Playground, s scenario, before, after standing, report playground.Report) []string {
+func judge(p *playground.Playground, s scenario, before, after standing, report playground.Report, message string) []string {
 	var wrong []string
 	expect := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -110,15 +112,33 @@ func judge(p *playground.Playground, s scenario, before, after standing, report 
 		expect(false, "the new key %s is not in the org", report.NewKid)
 	} else {
 		expect(cert.NotAfter.Equal(report.NotAfter), "the report says that the certificate ends %s, the org %s", report.NotAfter, cert.NotAfter)
-		expect(issuedBy(cert, p.CARoot), "the new certificate was issued by %s, not by the company's CA", cert.Issuer)
+		err := verify(cert, message, p.CARoot)
+		expect(err == nil, "the new certificate is not the one that was handed over, or not the company's: %v", err)
 	}
 	differences, err := okta.Differences(before.document, after.document)
 	expect(err == nil && len(differences) == 0, "more than the key changed: %v %v", differences, err)
 	return wrong
 }
 
-// issuedBy tells whether the issuing CA is the one below the root; its own
-// certificate travels in the message only, so the names are compared here.
-func issuedBy(cert, root *x509.Certificate) bool {
-	return len(cert.Issuer.CommonName) >= len("Example Demo CA") && cert.Issuer.CommonName[:len("Example Demo CA")] == root.Subject.CommonName[:len("Example Demo CA")]
+// verify checks that the certificate in use by the org is the one that the
+// message carried, and that it leads over the message's chain to the CA's root.
+func verify(cert *x509.Certificate, message string, root *x509.Certificate) error {
+	var carried []*x509.Certificate
+	for block, rest := pem.Decode([]byte(message)); block != nil; block, rest = pem.Decode(rest) {
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return fmt.Errorf("a certificate in the message: %w", err)
+		}
+		carried = append(carried, c)
+	}
+	if len(carried) == 0 || !carried[0].Equal(cert) {
+		return errors.New("the message does not carry it")
+	}
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	roots.AddCert(root)
+	for _, c := range carried[1:] {
+		between.AddCert(c)
+	}
+	_, err := cert.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	return err
 }

@@ -177,6 +177,6 @@ func play(ctx context.Context, p *playground.Playground, screen *screen, s scena
 		oldKid: before.active, newKid: report.NewKid, active: after.active,
 		issuer: after.certificate.Issuer.CommonName, expires: after.certificate.NotAfter,
 		calls: calls, transitions: report.Transitions, seconds: seconds,
-		wrong: judge(p, s, before, after, report),
+		wrong: judge(p, s, before, after, report, mail.Text),
 	}, nil
 }
