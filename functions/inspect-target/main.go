@@ -18,9 +18,13 @@ func main() {
 		if err != nil {
 			return nil, err
 		}
+		defaults := rotation.DefaultSettings(addresses(os.Getenv("APPROVERS")))
+		if err := defaults.Validate("the stack parameter Approvers: defaults"); err != nil {
+			return nil, err
+		}
 		return steps.InspectTarget{
 			Okta:     client,
-			Defaults: rotation.DefaultSettings(addresses(os.Getenv("APPROVERS"))),
+			Defaults: defaults,
 			Now:      time.Now,
 		}.Run, nil
 	})

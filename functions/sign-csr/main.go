@@ -10,6 +10,7 @@ import (
 	"keyturn/internal/ca/local"
 	"keyturn/internal/lambdastep"
 	"keyturn/internal/rotation"
+	"keyturn/internal/secret"
 	"keyturn/internal/steps"
 	"keyturn/internal/wiring"
 )
@@ -23,16 +24,12 @@ func main() {
 		if provider != "local" {
 			return nil, rotation.Errorf("Config.Invalid", "the stack parameter CertificateAuthority is %q: use local", provider)
 		}
-		secret, err := wiring.Secret("CA_SECRET_ARN")
+		key, err := wiring.Secret("CA_SECRET_ARN")
 		if err != nil {
 			return nil, err
 		}
 		authority := func(ctx context.Context) (steps.Authority, error) {
-			value, err := secret.Value(ctx, false)
-			if err != nil {
-				return nil, err
-			}
-			return local.New(value, rand.Reader)
+			return secret.Parse(ctx, key.Value, false, func(value []byte) (steps.Authority, error) { return local.New(value, rand.Reader) })
 		}
 		return steps.SignCSR{CA: authority, Now: time.Now}.Run, nil
 	})

@@ -25,8 +25,8 @@ const (
 	// about 1 MB; a key list of an old app some 100 kB.
 	maxResponse = 16 << 20
 	// callTimeout bounds one call. Okta answers within seconds; the functions
-	// have a time-out of 60 s for at most four calls.
-	callTimeout = 12 * time.Second
+	// have a time-out of 60 s for at most five calls.
+	callTimeout = 10 * time.Second
 )
 
 // Credential signs requests to Okta. An SSWS token is one; an OAuth service

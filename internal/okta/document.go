@@ -236,14 +236,37 @@ func soundsSecret(path string) bool {
 	return false
 }
 
+const hidden = "(hidden)"
+
+// masked is a value without the secrets anywhere inside it.
+func masked(v any) any {
+	switch x := v.(type) {
+	case map[string]any:
+		m := make(map[string]any, len(x))
+		for name, child := range x {
+			if m[name] = masked(child); soundsSecret(name) {
+				m[name] = hidden
+			}
+		}
+		return m
+	case []any:
+		list := make([]any, len(x))
+		for i, child := range x {
+			list[i] = masked(child)
+		}
+		return list
+	}
+	return v
+}
+
 func show(path string, v any) string {
 	if _, ok := v.(absent); ok {
 		return "(absent)"
 	}
 	if soundsSecret(path) {
-		return "(hidden)"
+		return hidden
 	}
-	text, err := json.Marshal(v)
+	text, err := json.Marshal(masked(v))
 	if err != nil {
 		return "(unreadable)"
 	}

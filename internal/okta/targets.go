@@ -214,7 +214,7 @@ func nextLink(headers []string) string {
 			} else {
 				header = ""
 			}
-			for _, p := range strings.Split(params, ";") {
+			for p := range strings.SplitSeq(params, ";") {
 				name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
 				if strings.EqualFold(name, "rel") && strings.EqualFold(strings.Trim(value, `"`), "next") {
 					return target

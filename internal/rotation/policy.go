@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/mail"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -53,7 +54,8 @@ type Settings struct {
 	// ValidityDays of a new certificate; more than MinRemainingDays.
 	ValidityDays int         `json:"validityDays"`
 	UploadOrder  UploadOrder `json:"uploadOrder"`
-	// ConfirmSignIn asks for a second confirmation after the switch.
+	// ConfirmSignIn would ask for a second confirmation after the switch. It
+	// is refused until it does: nobody must rely on a check that is not made.
 	ConfirmSignIn bool `json:"confirmSignIn"`
 	// Approvers are mail addresses; each gets a link of its own.
 	Approvers     []string `json:"approvers"`
@@ -121,7 +123,7 @@ func ResolvePolicy(raw json.RawMessage, base Settings, t Target, kid string) (Se
 		}
 		rules = policy.Rules
 	}
-	if err := s.validate("policy"); err != nil {
+	if err := s.Validate("policy"); err != nil {
 		return Settings{}, err
 	}
 	// Every rule is checked, also those after the first that matches: a
@@ -146,7 +148,7 @@ func ResolvePolicy(raw json.RawMessage, base Settings, t Target, kid string) (Se
 		if err := rule.Match.validate(where + ".match"); err != nil {
 			return Settings{}, err
 		}
-		if err := overlaid.validate(where); err != nil {
+		if err := overlaid.Validate(where); err != nil {
 			return Settings{}, err
 		}
 		if !matched && rule.Match.fits(t, kid) {
@@ -211,7 +213,9 @@ func jsonName(goKind string) string {
 	return goKind
 }
 
-func (s Settings) validate(where string) error {
+// Validate refuses settings that cannot be used. Its errors are named
+// Policy.Invalid and say where, as in where.validityDays.
+func (s Settings) Validate(where string) error {
 	number := func(field string, value, least, most int, why string) error {
 		if value >= least && value <= most {
 			return nil
@@ -219,10 +223,8 @@ func (s Settings) validate(where string) error {
 		return Errorf("Policy.Invalid", "%s.%s is %d: use %d to %d%s", where, field, value, least, most, why)
 	}
 	choice := func(field, value string, allowed ...string) error {
-		for _, a := range allowed {
-			if value == a {
-				return nil
-			}
+		if slices.Contains(allowed, value) {
+			return nil
 		}
 		return Errorf("Policy.Invalid", "%s.%s is %q: use %s", where, field, value, strings.Join(allowed, " or "))
 	}
@@ -242,6 +244,9 @@ func (s Settings) validate(where string) error {
 	}
 	if c := s.Subject.CountryName; c != "" && len(c) != 2 {
 		return Errorf("Policy.Invalid", "%s.subject.countryName is %q: use the two letters of ISO 3166, such as US", where, c)
+	}
+	if s.ConfirmSignIn {
+		return Errorf("Policy.Invalid", "%s.confirmSignIn is true: this version cannot ask for a second confirmation yet, so leave it out", where)
 	}
 	return first(
 		choice("mode", string(s.Mode), string(ModeRotate), string(ModeNotify), string(ModeOff)),

@@ -88,3 +88,18 @@ func (s *Secret) explain(err error) error {
 	}
 	return rotation.Errorf("Secret.Unavailable", "Secrets Manager could not be reached for the secret %s", s.id)
 }
+
+// Parse reads a secret as a T; read is its Value. What cannot be parsed is read
+// again once: an operator may have mended it since it was cached.
+func Parse[T any](ctx context.Context, read func(ctx context.Context, fresh bool) ([]byte, error), fresh bool, parse func(value []byte) (T, error)) (T, error) {
+	value, err := read(ctx, fresh)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	parsed, err := parse(value)
+	if err == nil || fresh {
+		return parsed, err
+	}
+	return Parse(ctx, read, true, parse)
+}

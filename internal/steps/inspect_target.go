@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sort"
+	"slices"
 	"time"
 
 	"keyturn/internal/okta"
@@ -106,8 +106,8 @@ func (s InspectTarget) sort(t rotation.Target, kid string, listed []okta.JSONWeb
 			unused = append(unused, key)
 		}
 	}
-	sort.Slice(unused, func(i, j int) bool { return unused[i].Created.After(unused[j].Created) })
-	return active, unused, nil
+	slices.SortFunc(unused, func(a, b rotation.Key) int { return b.Created.Compare(a.Created) })
+	return active, unused[:min(len(unused), maxUnused)], nil
 }
 
 // sharedWith finds the other targets with the same active key. Since May 2022
@@ -139,6 +139,9 @@ func (s InspectTarget) sharedWith(ctx context.Context, t rotation.Target, active
 	return shared, nil
 }
 
-// maxShared bounds what travels in the state: Step Functions passes at most
-// 256 KiB, and a key from before 2022 may be on a thousand apps.
-const maxShared = 50
+// What travels in the state is bounded: Step Functions passes at most 256 KiB,
+// a key from before 2022 may be on a thousand apps, and keys cannot be deleted.
+const (
+	maxShared = 50
+	maxUnused = 10
+)

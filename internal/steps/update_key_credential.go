@@ -99,23 +99,41 @@ func (s UpdateKeyCredential) putBack(ctx context.Context, in rotation.UpdateKeyC
 		// The old key stays active: undoing the way back would lock users out.
 		return report("the old key is active; correct the rest in Okta's admin console")
 	}
-	if err := s.Okta.Replace(ctx, in.Target, before.Raw); err == nil {
-		if now, err := s.Okta.Document(ctx, in.Target); err == nil && now.ActiveKid() == in.FromKid {
-			rest, err := okta.Differences(before, now)
-			if err == nil && len(rest) == 0 {
-				return report("the document from before has been put back")
-			}
+	kidOnly, err := before.SwitchBody(in.FromKid)
+	if err != nil {
+		return report(notPutBack(in, err))
+	}
+	accepted := false
+	for _, body := range [][]byte{before.Raw, kidOnly} {
+		if err = s.Okta.Replace(ctx, in.Target, body); err != nil {
+			continue
+		}
+		accepted = true
+		var now okta.Document
+		if now, err = s.Okta.Document(ctx, in.Target); err != nil {
+			continue
+		}
+		if kid := now.ActiveKid(); kid != in.FromKid {
+			err = fmt.Errorf("its active key is %s", kid)
+			continue
+		}
+		rest, err := okta.Differences(before, now)
+		switch {
+		case err != nil:
+			return report(fmt.Sprintf("the old key is active again, but the rest cannot be compared (%v): look at it in the admin console", err))
+		case len(rest) > 0:
 			return report("the old key is active again, but Okta did not take back " + list(rest) + ": correct it in the admin console")
 		}
+		return report("the document from before has been put back")
 	}
-	body, err := before.SwitchBody(in.FromKid)
-	if err == nil {
-		err = s.Okta.Replace(ctx, in.Target, body)
+	if accepted {
+		return report(fmt.Sprintf("Okta took the old key %s back, but did not show it (%v): look at it in the admin console at once", in.FromKid, err))
 	}
-	if err != nil {
-		return report(fmt.Sprintf("the old key %s could NOT be put back (%v): make it active in the admin console at once", in.FromKid, err))
-	}
-	return report("the old key is active again, but not the rest: correct it in the admin console")
+	return report(notPutBack(in, err))
+}
+
+func notPutBack(in rotation.UpdateKeyCredentialInput, err error) string {
+	return fmt.Sprintf("the old key %s could NOT be put back (%v): make it active in the admin console at once", in.FromKid, err)
 }
 
 // putKidBack handles the crash between update and comparison where the

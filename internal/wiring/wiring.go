@@ -41,11 +41,7 @@ func Okta() (*okta.Client, error) {
 		OrgURL:  orgURL,
 		Version: Version,
 		Credentials: func(ctx context.Context, fresh bool) (okta.Credential, error) {
-			value, err := s.Value(ctx, fresh)
-			if err != nil {
-				return nil, err
-			}
-			return okta.ParseCredential(s.ID(), value)
+			return secret.Parse(ctx, s.Value, fresh, func(value []byte) (okta.Credential, error) { return okta.ParseCredential(s.ID(), value) })
 		},
 	})
 }
