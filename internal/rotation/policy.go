@@ -85,6 +85,14 @@ func DefaultSettings(approvers []string) Settings {
 	}
 }
 
+// clone shares nothing with s. JSON is decoded into slices in place: without
+// it, one rotation's approvers would become another's in a warm function.
+func (s Settings) clone() Settings {
+	s.Approvers = append([]string{}, s.Approvers...)
+	s.EscalateTo = append([]string{}, s.EscalateTo...)
+	return s
+}
+
 // match is a rule's condition: every field that is given must fit.
 type match struct {
 	Kind  Kind   `json:"kind"`
@@ -111,7 +119,7 @@ func (m match) fits(t Target, kid string) bool {
 // the base. Errors are named Policy.Invalid and name the field, its value and
 // the remedy.
 func ResolvePolicy(raw json.RawMessage, base Settings, t Target, kid string) (Settings, error) {
-	s := base
+	s := base.clone()
 	var rules []json.RawMessage
 	if raw = bytes.TrimSpace(raw); len(raw) > 0 && !bytes.Equal(raw, []byte("null")) {
 		policy := struct {
@@ -132,13 +140,11 @@ func ResolvePolicy(raw json.RawMessage, base Settings, t Target, kid string) (Se
 	result := s
 	for i, rawRule := range rules {
 		where := fmt.Sprintf("policy.rules[%d]", i)
-		overlaid := s
+		overlaid := s.clone()
 		rule := struct {
 			*Settings
 			Match *match `json:"match"`
 		}{Settings: &overlaid}
-		overlaid.Approvers = append([]string{}, s.Approvers...)
-		overlaid.EscalateTo = append([]string{}, s.EscalateTo...)
 		if err := decodeStrict(rawRule, &rule, where); err != nil {
 			return Settings{}, err
 		}
