@@ -3,7 +3,12 @@ package approval_test
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -171,17 +176,36 @@ func TestALinkOfAnotherKeyIsDamaged(t *testing.T) {
 
 func TestALinkOfAnotherVersionIsDamaged(t *testing.T) {
 	s := newSealer(t, linkKey)
-	raw, err := base64.RawURLEncoding.DecodeString(seal(t, s, salesforce()))
+	if c, err := s.Open(sealedAs(t, 1, linkKey), now); err != nil || c.Approver != "crm@example.com" {
+		t.Fatalf("version 1, sealed by the test: %+v, %v", c, err)
+	}
+	for _, version := range []byte{0, 2, 255} {
+		damaged(t, s, sealedAs(t, version, linkKey))
+	}
+}
+
+// sealedAs seals as a release with another version might, whose links are
+// authentic.
+func sealedAs(t *testing.T, version byte, secret []byte) string {
+	t.Helper()
+	key, err := hkdf.Key(sha256.New, secret, nil, "keyturn link v1", 32)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if raw[0] != 1 {
-		t.Fatalf("the version is %d, want 1", raw[0])
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, version := range []byte{0, 2, 255} {
-		raw[0] = version
-		damaged(t, s, base64.RawURLEncoding.EncodeToString(raw))
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
 	}
+	plain, err := json.Marshal(salesforce())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := append([]byte{version}, make([]byte, aead.NonceSize())...)
+	return base64.RawURLEncoding.EncodeToString(aead.Seal(sealed, sealed[1:], plain, sealed[:1]))
 }
 
 func TestALinkWorksUntilItsExpiry(t *testing.T) {
@@ -294,6 +318,6 @@ func damaged(t testing.TB, s *approval.Sealer, link string) {
 		t.Errorf("%q is opened with the error %v, want ErrDamaged", link, err)
 	}
 	if c != (approval.Claim{}) {
-		t.Errorf("a damaged link gives the claim %+v", c)
+		t.Errorf("a damaged link gives a claim for %s", c.Target)
 	}
 }

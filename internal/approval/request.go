@@ -122,14 +122,19 @@ func (s RequestUpload) message(sealer *Sealer, in rotation.RequestUploadInput, d
 	}
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("%s %q gets a new signing certificate.", what, in.Target.Label)
+	answerBy := now.Add(time.Duration(in.Policy.GiveUpDays) * rotation.Day)
+	if in.Policy.UploadOrder == rotation.BeforeSwitch && in.OldKey.NotAfter.Before(answerBy) {
+		answerBy = in.OldKey.NotAfter
+	}
+	line("%s %q gets a new signing certificate. You get this because you look after it.", what, in.Target.Label)
+	line("Please answer by %s.", date(answerBy))
 	line("")
 	if in.Policy.UploadOrder == rotation.AfterSwitch {
 		line("Okta ALREADY signs with the new certificate: until %s has it, sign-in through Okta fails.", partner)
 		line("Please upload it now, then confirm by the link. If you cannot, say so by the same link: Okta then goes back to the old certificate.")
 	} else {
 		line("Please give the certificate below to %s, then confirm by the link. Okta switches to it right after you confirm.", partner)
-		line("If the partner can hold two certificates, add the new one and keep the old one: nobody notices the change. If it can hold only one, replace it and confirm at once: sign-in fails in between.")
+		line("If the partner can hold two certificates (its settings offer to add one), add the new one and keep the old one: nobody notices the change. If it can hold only one, replace it and confirm at once: sign-in fails in between.")
 		line("If you cannot do this, say so by the same link. Nothing changes then.")
 	}
 	if in.Target.Kind == rotation.KindIDP {
@@ -146,21 +151,22 @@ func (s RequestUpload) message(sealer *Sealer, in rotation.RequestUploadInput, d
 	line("Old certificate expires:  %s", date(in.OldKey.NotAfter))
 	line("New certificate expires:  %s", date(in.NewKey.NotAfter))
 	line("Issued by:                %s", in.NewKey.Issuer)
-	line("SHA-256 fingerprint:      %s", fingerprint)
+	line("SHA-256 fingerprint:      %s (compare it with what the partner shows)", fingerprint)
 	line("In Okta's admin console:  %s", adminURL(s.OrgURL, in.Target))
 	line("This request ends:        %s", date(now.Add(time.Duration(in.Policy.GiveUpDays)*rotation.Day)))
 	line("")
-	line("The new certificate:")
+	line("The new certificate (save it, from BEGIN to END, as a file with the ending .pem or .crt):")
 	b.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	if in.Chain != "" {
 		line("")
 		line("The certificates of the CA above it, if the partner asks for them:")
 		b.WriteString(in.Chain)
 	}
-	return notify.Message{
-		Subject: fmt.Sprintf("Upload the new SAML certificate for %s (the old one expires %s)", in.Target.Label, in.OldKey.NotAfter.UTC().Format("2 January 2006")),
-		Text:    b.String(),
-	}, nil
+	subject := fmt.Sprintf("Upload the new SAML certificate for %s (the old one expires %s)", in.Target.Label, in.OldKey.NotAfter.UTC().Format("2 January 2006"))
+	if in.Policy.UploadOrder == rotation.AfterSwitch {
+		subject = fmt.Sprintf("URGENT: sign-in to %s fails until its new SAML certificate is uploaded", in.Target.Label)
+	}
+	return notify.Message{Subject: subject, Text: b.String()}, nil
 }
 
 func date(t time.Time) string { return t.UTC().Format("Monday, 2 January 2006, 15:04 UTC") }

@@ -393,3 +393,38 @@ func TestRequestUploadPassesOnWhyThereIsNoLinkKey(t *testing.T) {
 		t.Error("a message without a link was sent")
 	}
 }
+
+func TestTheMessageSaysHowUrgentItIs(t *testing.T) {
+	for title, test := range map[string]struct {
+		order    rotation.UploadOrder
+		giveUp   int
+		subject  string
+		answerBy string
+	}{
+		"time enough": {rotation.BeforeSwitch, 2, "Upload the new SAML certificate for ", "days"},
+		"the old certificate ends before the request does": {rotation.BeforeSwitch, 365, "Upload the new SAML certificate for ", "expiry"},
+		"nobody can sign in": {rotation.AfterSwitch, 365, "URGENT: sign-in to ", "days"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			mail := &post{}
+			s := step(t, mail, nil)
+			in := request("crm@example.com")
+			in.Policy.UploadOrder, in.Policy.GiveUpDays = test.order, test.giveUp
+			if _, err := s.Run(t.Context(), in); err != nil {
+				t.Fatal(err)
+			}
+			by := s.Now().AddDate(0, 0, test.giveUp)
+			if test.answerBy == "expiry" {
+				by = in.OldKey.NotAfter
+			}
+			want := "Please answer by " + by.UTC().Format("Monday, 2 January 2006, 15:04 UTC") + "."
+			got := mail.mailboxes["crm@example.com"][0]
+			if !strings.Contains(got.Text, want) {
+				t.Errorf("the message does not say %q:\n%s", want, got.Text)
+			}
+			if !strings.HasPrefix(got.Subject, test.subject) || !strings.Contains(got.Subject, in.Target.Label) {
+				t.Errorf("the subject is %q", got.Subject)
+			}
+		})
+	}
+}

@@ -246,6 +246,7 @@ func TestAPostWithoutThePagesFormNeverDecides(t *testing.T) {
 		"shown tomorrow":         d.sealer.FormToken(d.link, start.Add(24*time.Hour)),
 	} {
 		t.Run(title, func(t *testing.T) {
+			d.t = t
 			for _, decision := range []string{"confirm", "reject"} {
 				form := url.Values{"decision": {decision}, "comment": {"why not"}}
 				if token != "" {
@@ -261,12 +262,14 @@ func TestAPostWithoutThePagesFormNeverDecides(t *testing.T) {
 		})
 	}
 	t.Run("in the query", func(t *testing.T) {
+		d.t = t
 		form := d.fill(map[string]string{"decision": "confirm"})
 		d.want(d.send(http.MethodPost, "/a/"+d.link+"?"+form.Encode(), ""), http.StatusForbidden, "New SAML certificate for Salesforce")
 		d.want(d.send(http.MethodPost, "/a/"+d.link+"?decision=confirm", url.Values{"form": form["form"]}.Encode()), http.StatusUnprocessableEntity, "New SAML certificate for Salesforce")
 		d.undecided()
 	})
 	t.Run("the form shown again can be sent", func(t *testing.T) {
+		d.t = t
 		again := d.post(url.Values{"decision": {"confirm"}})
 		token := html.UnescapeString(formToken.FindStringSubmatch(again.html)[1])
 		d.want(d.post(url.Values{"decision": {"confirm"}, "form": {token}}), http.StatusOK, "Thank you, Okta switches now")
@@ -420,6 +423,7 @@ func TestADamagedLinkSaysWhatToDo(t *testing.T) {
 		"a full stop at last": "/a/" + d.link + ".",
 	} {
 		t.Run(title, func(t *testing.T) {
+			d.t = t
 			for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 				a := d.send(method, path, form.Encode())
 				d.want(a, http.StatusNotFound, "This link does not work")
