@@ -25,7 +25,8 @@ type Document struct {
 	Raw  []byte
 }
 
-func (d Document) kidPath() string {
+// KidPath is where the document names the active key.
+func (d Document) KidPath() string {
 	if d.Kind == rotation.KindIDP {
 		return "protocol.credentials.signing.kid"
 	}
@@ -33,7 +34,7 @@ func (d Document) kidPath() string {
 }
 
 // ActiveKid is the kid in use, or "" when the document names none.
-func (d Document) ActiveKid() string { return gjson.GetBytes(d.Raw, d.kidPath()).String() }
+func (d Document) ActiveKid() string { return gjson.GetBytes(d.Raw, d.KidPath()).String() }
 
 // Label is what administrators see: an app's label, an IdP's name.
 func (d Document) Label() string {
@@ -54,16 +55,17 @@ func (d Document) Name() string {
 // Field reads one top-level text of the document.
 func (d Document) Field(name string) string { return gjson.GetBytes(d.Raw, name).String() }
 
-// SignsSAML tells whether the target has SAML keys at all, and what it is if
-// not.
+// SignsSAML tells whether the target signs SAML 2.0, and what it is if not.
+// SAML 1.1 is left out: Okta previews no metadata of such an app, so that a
+// switch could not be verified.
 func (d Document) SignsSAML() (bool, string) {
 	field := "signOnMode"
 	if d.Kind == rotation.KindIDP {
 		field = "type"
 	}
 	mode := d.Field(field)
-	return (d.Kind == rotation.KindApp && (mode == "SAML_2_0" || mode == "SAML_1_1")) ||
-		(d.Kind == rotation.KindIDP && mode == "SAML2"), field + " " + mode
+	return (d.Kind == rotation.KindApp && mode == "SAML_2_0") ||
+		(d.Kind == rotation.KindIDP && mode == "SAML2"), field + " is " + mode
 }
 
 // SwitchBody is the body of the PUT that makes kid active. For an app it is
@@ -76,9 +78,9 @@ func (d Document) SwitchBody(kid string) ([]byte, error) {
 		return nil, fmt.Errorf("kid %q: %w", kid, err)
 	}
 	if d.Kind == rotation.KindIDP {
-		old := gjson.GetBytes(d.Raw, d.kidPath())
+		old := gjson.GetBytes(d.Raw, d.KidPath())
 		if !old.Exists() || old.Index == 0 {
-			return nil, fmt.Errorf("the document has no %s to replace", d.kidPath())
+			return nil, fmt.Errorf("the document has no %s to replace", d.KidPath())
 		}
 		body := make([]byte, 0, len(d.Raw)+len(quoted))
 		body = append(body, d.Raw[:old.Index]...)
@@ -95,7 +97,7 @@ func (d Document) SwitchBody(kid string) ([]byte, error) {
 			return nil, fmt.Errorf("%s: %w", field, err)
 		}
 	}
-	return sjson.SetRawBytes(body, d.kidPath(), quoted)
+	return sjson.SetRawBytes(body, d.KidPath(), quoted)
 }
 
 // Digest is the SHA-256 (hex) of the document without the active kid and

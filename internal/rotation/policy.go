@@ -103,13 +103,16 @@ type match struct {
 }
 
 func (m match) fits(t Target, kid string) bool {
+	// Only * and ? have a meaning: labels do hold brackets. To path.Match a
+	// slash would end what * stands for.
+	literal := strings.NewReplacer("[", `\[`, `\`, `\\`, "/", "\x00")
 	glob := func(pattern, s string) bool {
-		ok, err := path.Match(strings.ToLower(pattern), strings.ToLower(s))
+		ok, err := path.Match(literal.Replace(strings.ToLower(pattern)), strings.ReplaceAll(strings.ToLower(s), "/", "\x00"))
 		return err == nil && ok
 	}
 	return (m.Kind == "" || m.Kind == t.Kind) &&
 		(m.ID == "" || m.ID == t.ID) &&
-		(m.Label == "" || glob(strings.ReplaceAll(m.Label, "/", "\x00"), strings.ReplaceAll(t.Label, "/", "\x00"))) &&
+		(m.Label == "" || glob(m.Label, t.Label)) &&
 		(m.Name == "" || glob(m.Name, t.Name)) &&
 		(m.Kid == "" || m.Kid == kid)
 }
@@ -161,7 +164,9 @@ func ResolvePolicy(raw json.RawMessage, base Settings, t Target, kid string) (Se
 			matched, result = true, overlaid
 		}
 	}
-	return result, nil
+	// A list that the policy gives as null is empty; the state machine passes
+	// lists on as lists.
+	return result.clone(), nil
 }
 
 func (m match) validate(where string) error {
@@ -170,11 +175,6 @@ func (m match) validate(where string) error {
 	}
 	if m.Kind != "" && m.Kind != KindApp && m.Kind != KindIDP {
 		return Errorf("Policy.Invalid", "%s.kind is %q: use %q or %q", where, m.Kind, KindApp, KindIDP)
-	}
-	for field, pattern := range map[string]string{"label": m.Label, "name": m.Name} {
-		if _, err := path.Match(pattern, ""); err != nil {
-			return Errorf("Policy.Invalid", "%s.%s is %q, which is not a pattern: use * for any text and ? for one character", where, field, pattern)
-		}
 	}
 	return nil
 }
@@ -197,26 +197,32 @@ func decodeStrict(raw []byte, v any, where string) error {
 		if wrongType.Field != "" {
 			field += "." + strings.TrimPrefix(wrongType.Field, "Settings.")
 		}
-		return Errorf("Policy.Invalid", "%s is a JSON %s: give a %s", field, wrongType.Value, jsonName(wrongType.Type.Kind().String()))
+		return Errorf("Policy.Invalid", "%s is a JSON %s: give %s", field, wrongType.Value, jsonName(wrongType.Type.Kind().String()))
 	}
 	if _, field, found := strings.Cut(err.Error(), "unknown field "); found {
-		return Errorf("Policy.Invalid", "%s has the unknown field %s: remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, approvers, escalateTo, reminderHours, giveUpDays, maxRotations, quotaShare, subject and rules", where, field)
+		last := "rules"
+		if where != "policy" {
+			last = "match (with kind, id, label, name and kid)"
+		}
+		return Errorf("Policy.Invalid", "%s has the unknown field %s: remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, approvers, escalateTo, reminderHours, giveUpDays, maxRotations, quotaShare, subject and %s", where, field, last)
 	}
 	return &Error{Name: "Policy.Invalid", Message: where + " is not JSON", Err: err}
 }
 
 func jsonName(goKind string) string {
 	switch goKind {
-	case "int", "float64":
-		return "number"
+	case "int":
+		return "a whole number"
+	case "float64":
+		return "a number"
 	case "bool":
 		return "true or false"
 	case "slice":
-		return "list"
+		return "a list"
 	case "struct", "ptr":
-		return "object"
+		return "an object"
 	}
-	return goKind
+	return "a " + goKind
 }
 
 // Validate refuses settings that cannot be used. Its errors are named
@@ -245,10 +251,10 @@ func (s Settings) Validate(where string) error {
 	if s.QuotaShare <= 0 || s.QuotaShare > 1 {
 		return Errorf("Policy.Invalid", "%s.quotaShare is %v: use a share above 0 and up to 1", where, s.QuotaShare)
 	}
-	if s.Subject.CommonName == "" {
+	if strings.TrimSpace(s.Subject.CommonName) == "" {
 		return Errorf("Policy.Invalid", "%s.subject.commonName is empty: use a text such as \"{label} SAML signing\"", where)
 	}
-	if c := s.Subject.CountryName; c != "" && len(c) != 2 {
+	if c := s.Subject.CountryName; c != "" && (len(c) != 2 || strings.Trim(c, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "") {
 		return Errorf("Policy.Invalid", "%s.subject.countryName is %q: use the two letters of ISO 3166, such as US", where, c)
 	}
 	if s.ConfirmSignIn {
@@ -289,11 +295,12 @@ func first(errs ...error) error {
 const maxNameLength = 64
 
 // For gives the subject with the target's label, name and id in place. A label
-// that would make a field longer than X.509 allows is shortened.
+// that would make a field longer than X.509 allows is shortened; no field starts
+// or ends with white space.
 func (s Subject) For(t Target) Subject {
 	fill := func(pattern string) string {
 		r := strings.NewReplacer("{label}", t.Label, "{name}", t.Name, "{id}", t.ID)
-		full := r.Replace(pattern)
+		full := strings.TrimSpace(r.Replace(pattern))
 		over := utf8.RuneCountInString(full) - maxNameLength
 		if over <= 0 {
 			return full
@@ -301,9 +308,9 @@ func (s Subject) For(t Target) Subject {
 		label := []rune(t.Label)
 		if keep := len(label) - over; strings.Contains(pattern, "{label}") && keep > 0 {
 			short := strings.TrimSpace(string(label[:keep]))
-			return strings.NewReplacer("{label}", short, "{name}", t.Name, "{id}", t.ID).Replace(pattern)
+			return strings.TrimSpace(strings.NewReplacer("{label}", short, "{name}", t.Name, "{id}", t.ID).Replace(pattern))
 		}
-		return string([]rune(full)[:maxNameLength])
+		return strings.TrimSpace(string([]rune(full)[:maxNameLength]))
 	}
 	return Subject{
 		CountryName:            fill(s.CountryName),

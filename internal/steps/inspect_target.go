@@ -51,7 +51,7 @@ func (s InspectTarget) Run(ctx context.Context, in rotation.InspectTargetInput) 
 	}
 	kid := doc.ActiveKid()
 	if kid == "" {
-		return none, rotation.Errorf("Target.NoActiveKey", "%s (%s) names no signing key (credentials.signing.kid): open it in Okta's admin console and choose its certificate", target, target.Label)
+		return none, rotation.Errorf("Target.NoActiveKey", "%s (%s) names no signing key (%s): open it in Okta's admin console and choose its certificate", target, target.Label, doc.KidPath())
 	}
 	policy, err := rotation.ResolvePolicy(in.Policy, s.Defaults, target, kid)
 	if err != nil {

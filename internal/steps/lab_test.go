@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,7 +63,7 @@ var company = sync.OnceValue(func() steps.Authority {
 		panic(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Example Issuing CA"}, NotBefore: day(-100), NotAfter: day(4000),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Example Issuing CA"}, NotBefore: day(-500), NotAfter: day(4000),
 		KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true, SubjectKeyId: []byte{1, 2, 3},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -106,6 +108,8 @@ type lab struct {
 	okta   *okta.Client
 	target rotation.Target
 	policy rotation.Settings
+	// ahead is how far the org's clock is ahead of now.
+	ahead atomic.Int64
 }
 
 var kinds = []rotation.Kind{rotation.KindApp, rotation.KindIDP}
@@ -132,7 +136,9 @@ func newLab(t *testing.T, kind rotation.Kind) *lab {
 func emptyLab(t *testing.T) *lab {
 	t.Helper()
 	unlimited := oktasim.Limits{Apps: oktasim.Unlimited, App: oktasim.Unlimited, API: oktasim.Unlimited}
-	l := &lab{t: t, org: oktasim.New(oktasim.Options{APIToken: token, Now: clock, Limits: unlimited}), policy: rotation.DefaultSettings(nil)}
+	l := &lab{t: t, policy: rotation.DefaultSettings(nil)}
+	orgClock := func() time.Time { return now.Add(time.Duration(l.ahead.Load())) }
+	l.org = oktasim.New(oktasim.Options{APIToken: token, Now: orgClock, Limits: unlimited})
 	l.server = httptest.NewServer(l.org)
 	t.Cleanup(l.server.Close)
 	l.org.SetBaseURL(l.server.URL)
@@ -163,6 +169,34 @@ func (l *lab) client(between func(http.RoundTripper) http.RoundTripper) *okta.Cl
 		l.t.Fatal(err)
 	}
 	return c
+}
+
+// rewriting gives a client that reads other answers than the org gives: those
+// to paths with this end.
+func (l *lab) rewriting(end string, to func(body string) string) *okta.Client {
+	return l.client(func(next http.RoundTripper) http.RoundTripper { return rewriter{next, end, to} })
+}
+
+type rewriter struct {
+	next http.RoundTripper
+	end  string
+	to   func(string) string
+}
+
+func (w rewriter) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := w.next.RoundTrip(r)
+	if err != nil || !strings.HasSuffix(r.URL.Path, w.end) {
+		return response, err
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	if err := response.Body.Close(); err != nil {
+		return nil, err
+	}
+	response.Body = io.NopCloser(strings.NewReader(w.to(string(body))))
+	return response, nil
 }
 
 func (l *lab) addApp(spec oktasim.AppSpec) rotation.Target {
@@ -246,16 +280,14 @@ func (l *lab) puts() []string {
 	return bodies
 }
 
-// The steps, over a client.
+// The steps, over the lab's client.
 
-func inspect(t *testing.T, c *okta.Client, target rotation.Target) rotation.InspectTargetOutput {
-	t.Helper()
-	step := steps.InspectTarget{Okta: c, Defaults: rotation.DefaultSettings(nil), Now: clock}
-	out, err := step.Run(t.Context(), rotation.InspectTargetInput{Target: rotation.Target{Kind: target.Kind, ID: target.ID}})
-	if err != nil {
-		t.Fatalf("inspect-target: %v", err)
+func (l *lab) inspect(policy string) (rotation.InspectTargetOutput, error) {
+	in := rotation.InspectTargetInput{Target: rotation.Target{Kind: l.target.Kind, ID: l.target.ID}}
+	if policy != "" {
+		in.Policy = json.RawMessage(policy)
 	}
-	return out
+	return steps.InspectTarget{Okta: l.okta, Defaults: rotation.DefaultSettings([]string{"sso-team@example.com"}), Now: clock}.Run(l.t.Context(), in)
 }
 
 func (l *lab) generate() rotation.GenerateCSROutput {

@@ -56,15 +56,17 @@ type metadataCertificate struct {
 }
 
 // metadataCertificates reads the X509Certificate elements of all
-// KeyDescriptors (SAML 2.0 metadata, section 2.4.1.1).
+// KeyDescriptors (SAML 2.0 metadata, section 2.4.1.1). Others, such as that of
+// the metadata's own signature, do not count.
 func metadataCertificates(metadata []byte) ([]metadataCertificate, error) {
 	const (
 		md = "urn:oasis:names:tc:SAML:2.0:metadata"
 		ds = "http://www.w3.org/2000/09/xmldsig#"
 	)
+	keyDescriptor := xml.Name{Space: md, Local: "KeyDescriptor"}
 	d := xml.NewDecoder(bytes.NewReader(metadata))
 	var found []metadataCertificate
-	use := ""
+	use, described := "", false
 	for {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
@@ -73,19 +75,25 @@ func metadataCertificates(metadata []byte) ([]metadataCertificate, error) {
 		if err != nil {
 			return nil, err
 		}
+		if end, ok := token.(xml.EndElement); ok && end.Name == keyDescriptor {
+			described = false
+		}
 		start, ok := token.(xml.StartElement)
 		if !ok {
 			continue
 		}
 		switch start.Name {
-		case xml.Name{Space: md, Local: "KeyDescriptor"}:
-			use = "signing and encryption"
+		case keyDescriptor:
+			use, described = "signing and encryption", true
 			for _, a := range start.Attr {
 				if a.Name.Local == "use" {
 					use = a.Value
 				}
 			}
 		case xml.Name{Space: ds, Local: "X509Certificate"}:
+			if !described {
+				continue
+			}
 			var text string
 			if err := d.DecodeElement(&text, &start); err != nil {
 				return nil, err

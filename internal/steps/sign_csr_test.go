@@ -1,0 +1,156 @@
+package steps_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"keyturn/internal/ca"
+	"keyturn/internal/rotation"
+	"keyturn/internal/steps"
+)
+
+func TestSigningGivesACertificateOfTheCAForTheCSR(t *testing.T) {
+	forBothKinds(t, func(t *testing.T, l *lab) {
+		csr := l.generate().CSR
+		l.org.ResetCalls()
+		out, err := signer().Run(t.Context(), rotation.SignCSRInput{Target: l.target, Policy: l.policy, CSR: &csr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert := leaf(t, *out.Certificate)
+		if issued, err := company().Issued(cert); !issued || err != nil {
+			t.Errorf("the CA does not know it: %v", err)
+		}
+		if got, want := cert.Subject.String(), parse(t, csr.Request).Subject.String(); got != want {
+			t.Errorf("subject %s, want %s", got, want)
+		}
+		if left := cert.NotAfter.Sub(now); left > 397*rotation.Day || left < 396*rotation.Day {
+			t.Errorf("valid for %v, want the policy's 397 days", left)
+		}
+		want := rotation.Certificate{PEM: out.Certificate.PEM, Issuer: "CN=Example Issuing CA", Serial: cert.SerialNumber.Text(16), NotAfter: cert.NotAfter}
+		if *out.Certificate != want {
+			t.Errorf("certificate %+v, want %+v", *out.Certificate, want)
+		}
+		if out.Chain != string(company().Chain().PEM()) || out.OurKey != nil {
+			t.Errorf("output %+v, want the CA's chain and no key", out)
+		}
+		wantCalls(t, l.org)
+	})
+}
+
+func TestSigningRecognisesTheFirstKeyThatTheCAIssued(t *testing.T) {
+	l := newLab(t, rotation.KindApp)
+	foreign := rotation.Key{Kid: "foreign", Certificate: spare().X5C}
+	broken := rotation.Key{Kid: "broken", Certificate: "!"}
+	damaged := rotation.Key{Kid: "damaged", Certificate: "AAAA"}
+	ours := l.published()
+	older := ours
+	older.Kid = "older"
+	for what, c := range map[string]struct {
+		keys []rotation.Key
+		want string
+	}{
+		"ours alone":         {[]rotation.Key{ours}, ours.Kid},
+		"ours after others":  {[]rotation.Key{foreign, broken, damaged, ours, older}, ours.Kid},
+		"only others'":       {[]rotation.Key{foreign}, ""},
+		"nothing to be read": {[]rotation.Key{broken, damaged}, ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			out, err := signer().Run(t.Context(), rotation.SignCSRInput{Target: l.target, Policy: l.policy, UnusedKeys: c.keys})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if out.OurKey != nil {
+				got = out.OurKey.Kid
+			}
+			if got != c.want || out.Certificate != nil || out.Chain == "" {
+				t.Errorf("our key %q, want %q; certificate %v, chain %d bytes", got, c.want, out.Certificate, len(out.Chain))
+			}
+			// The state machine asks whether the field exists.
+			if has := strings.Contains(asJSON(t, out), `"ourKey"`); has != (c.want != "") {
+				t.Errorf("ourKey is in the output: %v", has)
+			}
+		})
+	}
+}
+
+func TestSigningWantsEitherACSROrKeys(t *testing.T) {
+	l := newLab(t, rotation.KindApp)
+	both := rotation.SignCSRInput{Target: l.target, Policy: l.policy, CSR: &rotation.CSR{ID: "csr"}, UnusedKeys: []rotation.Key{{}}}
+	neither := rotation.SignCSRInput{Target: l.target, Policy: l.policy}
+	for _, in := range []rotation.SignCSRInput{both, neither} {
+		_, err := signer().Run(t.Context(), in)
+		wantError(t, err, "Input.Invalid", "give either csr, to have it signed, or unusedKeys, to learn which of them the CA has issued")
+	}
+}
+
+func TestSigningRefusesACSRThatIsNotBase64(t *testing.T) {
+	l := newLab(t, rotation.KindApp)
+	_, err := signer().Run(t.Context(), rotation.SignCSRInput{Target: l.target, Policy: l.policy, CSR: &rotation.CSR{ID: "csr1", Request: "!"}})
+	wantError(t, err, "CSR.Invalid", "the CSR csr1 is not in base64: illegal base64 data at input byte 0")
+}
+
+// otherCA answers as it is told to and recognises what the company's CA issued.
+type otherCA struct {
+	steps.Authority
+	sign func(context.Context, ca.Request) (ca.Certificate, error)
+}
+
+func (o otherCA) Sign(ctx context.Context, r ca.Request) (ca.Certificate, error) {
+	return o.sign(ctx, r)
+}
+
+func TestSigningChecksWhatTheCAAnswers(t *testing.T) {
+	l := newLab(t, rotation.KindApp)
+	csr, other := l.generate().CSR, ""
+	l.target.Label = "Another"
+	other = l.generate().CSR.Request
+	for what, c := range map[string]struct {
+		sign func(context.Context, ca.Request) (ca.Certificate, error)
+		name string
+	}{
+		"another CSR's certificate": {func(ctx context.Context, r ca.Request) (ca.Certificate, error) {
+			der, err := base64.StdEncoding.DecodeString(other)
+			if err != nil {
+				return ca.Certificate{}, err
+			}
+			r.CSR = der
+			return company().Sign(ctx, r)
+		}, "Certificate.Mismatch"},
+		"a certificate for 90 days": {func(ctx context.Context, r ca.Request) (ca.Certificate, error) {
+			r.Now = r.Now.Add(-307 * rotation.Day)
+			return company().Sign(ctx, r)
+		}, "Certificate.TooShort"},
+		"an error with a name": {func(context.Context, ca.Request) (ca.Certificate, error) {
+			return ca.Certificate{}, &ca.Error{Name: "CA.Unavailable", Message: "it sleeps"}
+		}, "CA.Unavailable"},
+		"the CA takes its time": {func(context.Context, ca.Request) (ca.Certificate, error) {
+			return ca.Certificate{}, &ca.Pending{Reference: "arn", After: time.Minute}
+		}, "CA.Pending"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			step := steps.SignCSR{Now: clock, CA: func(context.Context) (steps.Authority, error) {
+				return otherCA{Authority: company(), sign: c.sign}, nil
+			}}
+			out, err := step.Run(t.Context(), rotation.SignCSRInput{Target: l.target, Policy: l.policy, CSR: &csr})
+			if err == nil {
+				t.Fatalf("no error, output %+v", out)
+			}
+			wantName(t, err, c.name)
+		})
+	}
+}
+
+func TestSigningAnswersThatTheCACannotBeRead(t *testing.T) {
+	l := newLab(t, rotation.KindApp)
+	gone := errors.New("the secret is gone")
+	step := steps.SignCSR{Now: clock, CA: func(context.Context) (steps.Authority, error) { return nil, gone }}
+	if _, err := step.Run(t.Context(), rotation.SignCSRInput{Target: l.target, CSR: &rotation.CSR{ID: "csr"}}); !errors.Is(err, gone) {
+		t.Errorf("error %v, want %v", err, gone)
+	}
+}

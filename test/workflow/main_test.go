@@ -1,0 +1,89 @@
+// Package workflow tests rotations as a whole: the template as `sam deploy`
+// takes it, the functions' binaries, the state machine, roles that are
+// enforced, an approver who answers by the link; AWS is MiniStack, Okta is the
+// simulated org. Every test has targets of its own, so that all of them share
+// one stack and run at the same time.
+package workflow
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"keyturn/internal/localaws"
+	"keyturn/internal/oktasim"
+	"keyturn/internal/playground"
+)
+
+// The stack's time. A retry's pause of minutes takes milliseconds, and of the
+// days that an approver has, one takes three seconds: a request that ends
+// after oneDay is over at once, one that ends after aYear is not over within
+// any test.
+const (
+	waitScale     = 0.001
+	callbackScale = 3.0 / (24 * 60 * 60)
+	oneDay        = 1
+	aYear         = 365
+)
+
+// atOnce is how many tests run at the same time. A rotation mostly waits: for
+// processes to start, for answers, for its time to be over.
+const atOnce = "8"
+
+var (
+	// stack is the playground that the tests share.
+	stack *playground.Playground
+	// lifecycle is all that the stack says on its topic.
+	lifecycle *recorder[localaws.Notification]
+	// mails are all that it sends.
+	mails *recorder[localaws.Mail]
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		return 1, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	stack, err = playground.Start(ctx, playground.Options{
+		Cloud: localaws.Options{WaitScale: waitScale, CallbackScale: callbackScale},
+		Org:   oktasim.Options{Limits: oktasim.Limits{Apps: oktasim.Unlimited, App: oktasim.Unlimited, API: oktasim.Unlimited}},
+	})
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, stack.Stop()) }()
+	if lifecycle, err = topic(ctx, stack.Cloud, stack.Outputs["NotificationTopicArn"]); err != nil {
+		return 1, err
+	}
+	defer lifecycle.stop()
+	mails = post(ctx, stack.Cloud)
+	defer mails.stop()
+	return m.Run(), nil
+}
+
+// others are the tests that are not over.
+var others sync.WaitGroup
+
+// parallel runs a test, not one of its subtests, together with the others.
+func parallel(t *testing.T) {
+	t.Helper()
+	others.Add(1)
+	t.Cleanup(others.Done)
+	t.Parallel()
+}

@@ -1,0 +1,242 @@
+package workflow
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"gopkg.in/yaml.v3"
+)
+
+// plain is a template's node as maps, lists and texts; {"!GetAtt": "X.Arn"}
+// for an intrinsic function in its short form.
+func plain(t *testing.T, n *yaml.Node) any {
+	t.Helper()
+	var v any
+	switch n.Kind {
+	case yaml.DocumentNode:
+		return plain(t, n.Content[0])
+	case yaml.MappingNode:
+		m := map[string]any{}
+		for i := 0; i < len(n.Content); i += 2 {
+			m[n.Content[i].Value] = plain(t, n.Content[i+1])
+		}
+		v = m
+	case yaml.SequenceNode:
+		list := []any{}
+		for _, item := range n.Content {
+			list = append(list, plain(t, item))
+		}
+		v = list
+	default:
+		v = n.Value
+	}
+	if tag := n.ShortTag(); strings.HasPrefix(tag, "!") && !strings.HasPrefix(tag, "!!") {
+		return map[string]any{tag: v}
+	}
+	return v
+}
+
+// resources are the template's, by logical name.
+func resources(t *testing.T) map[string]map[string]any {
+	t.Helper()
+	text, err := os.ReadFile("../../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(text, &root); err != nil {
+		t.Fatal(err)
+	}
+	template, _ := plain(t, &root).(map[string]any)
+	all, _ := template["Resources"].(map[string]any)
+	if len(all) == 0 {
+		t.Fatal("the template has no resources")
+	}
+	found := map[string]map[string]any{}
+	for name, r := range all {
+		found[name], _ = r.(map[string]any)
+	}
+	return found
+}
+
+func at(v any, path ...string) any {
+	for _, name := range path {
+		m, _ := v.(map[string]any)
+		v = m[name]
+	}
+	return v
+}
+
+// list is a value that may stand alone or in a list.
+func list(v any) []any {
+	if l, ok := v.([]any); ok {
+		return l
+	}
+	if v == nil {
+		return nil
+	}
+	return []any{v}
+}
+
+func text(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	j, _ := json.Marshal(v)
+	return string(j)
+}
+
+// withoutResource are the actions that IAM knows no resources for (Service
+// Authorization Reference: X-Ray; CloudWatch Logs' log delivery).
+var withoutResource = []string{
+	"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets",
+	"logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery", "logs:ListLogDeliveries",
+	"logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups",
+}
+
+func TestEveryFunctionHasARoleOfItsOwnThatNamesWhatItMayDo(t *testing.T) {
+	t.Parallel()
+	all := resources(t)
+	owner := map[string]string{}
+	for name, r := range all {
+		if r["Type"] != "AWS::Serverless::Function" && r["Type"] != "AWS::Serverless::StateMachine" {
+			continue
+		}
+		if at(r, "Properties", "Policies") != nil {
+			t.Errorf("%s has policies besides its role", name)
+		}
+		role, _, _ := strings.Cut(text(at(r, "Properties", "Role", "!GetAtt")), ".")
+		if all[role] == nil || all[role]["Type"] != "AWS::IAM::Role" {
+			t.Errorf("%s has no role of the template: SAM makes one with more rights", name)
+			continue
+		}
+		if other := owner[role]; other != "" {
+			t.Errorf("%s and %s share %s", name, other, role)
+		}
+		owner[role] = name
+	}
+	if len(owner) < 10 {
+		t.Errorf("only %d functions and state machines were found", len(owner))
+	}
+	for name, r := range all {
+		if r["Type"] != "AWS::IAM::Role" {
+			continue
+		}
+		if owner[name] == "" {
+			t.Errorf("nothing uses %s", name)
+		}
+		if at(r, "Properties", "ManagedPolicyArns") != nil {
+			t.Errorf("%s has managed policies, which name no resources", name)
+		}
+		for _, p := range list(at(r, "Properties", "Policies")) {
+			for _, statement := range list(at(p, "PolicyDocument", "Statement")) {
+				if parts := list(at(statement, "!If")); len(parts) == 3 {
+					statement = parts[1]
+				}
+				where := fmt.Sprintf("%s, statement %s", name, text(at(statement, "Sid")))
+				same(t, where+": effect", "Allow", text(at(statement, "Effect")))
+				if at(statement, "NotAction") != nil || at(statement, "NotResource") != nil {
+					t.Errorf("%s says what is not allowed, and allows the rest", where)
+				}
+				actions, targets := list(at(statement, "Action")), list(at(statement, "Resource"))
+				if len(actions) == 0 || len(targets) == 0 {
+					t.Errorf("%s names no action or no resource", where)
+				}
+				everything := slices.ContainsFunc(targets, func(r any) bool { return strings.Contains(text(r), "*") })
+				for _, action := range actions {
+					if strings.Contains(text(action), "*") {
+						t.Errorf("%s allows %s", where, action)
+					}
+					if everything && !slices.Contains(withoutResource, text(action)) {
+						t.Errorf("%s allows %s on %v", where, action, targets)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestARoleMayDoNothingElse asks IAM what the deployed roles may do. That the
+// roles are enough, every other test shows: they are enforced. Mail is left
+// out: MiniStack's simulation does not know the condition on the sender.
+func TestARoleMayDoNothingElse(t *testing.T) {
+	parallel(t)
+	s := (&scene{t: t, p: stack}).bounded()
+	arn := func(id string) string {
+		out, err := secretsmanager.NewFromConfig(stack.Cloud.Config()).DescribeSecret(s.ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String("keyturn/" + id)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *out.ARN
+	}
+	const account = "us-east-1:000000000000:"
+	machine := stack.Outputs["RotationStateMachineArn"]
+	probes := map[string]struct{ action, resource string }{
+		"read okta":         {"secretsmanager:GetSecretValue", arn("okta")},
+		"read ca":           {"secretsmanager:GetSecretValue", arn("ca")},
+		"read link-key":     {"secretsmanager:GetSecretValue", arn("link-key")},
+		"change okta":       {"secretsmanager:PutSecretValue", arn("okta")},
+		"change ca":         {"secretsmanager:PutSecretValue", arn("ca")},
+		"change link-key":   {"secretsmanager:PutSecretValue", arn("link-key")},
+		"publish":           {"sns:Publish", stack.Outputs["NotificationTopicArn"]},
+		"publish elsewhere": {"sns:Publish", "arn:aws:sns:" + account + "payroll"},
+		"confirm":           {"states:SendTaskSuccess", machine},
+		"reject":            {"states:SendTaskFailure", machine},
+		"confirm others":    {"states:SendTaskSuccess", "arn:aws:states:" + account + "stateMachine:payroll"},
+		"start":             {"states:StartExecution", machine},
+		"stop":              {"states:StopExecution", strings.Replace(machine, ":stateMachine:", ":execution:", 1) + ":x"},
+		"read histories":    {"states:GetExecutionHistory", strings.Replace(machine, ":stateMachine:", ":execution:", 1) + ":x"},
+		"call a step":       {"lambda:InvokeFunction", "arn:aws:lambda:" + account + "function:keyturn-sign-csr"},
+		"call the page":     {"lambda:InvokeFunction", "arn:aws:lambda:" + account + "function:keyturn-confirm-upload"},
+		"change a function": {"lambda:UpdateFunctionCode", "arn:aws:lambda:" + account + "function:keyturn-sign-csr"},
+		"send events":       {"events:PutEvents", "arn:aws:events:" + account + "event-bus/default"},
+		"read logs":         {"logs:FilterLogEvents", "arn:aws:logs:" + account + "log-group:/aws/lambda/keyturn-sign-csr:*"},
+		"pass a role":       {"iam:PassRole", "arn:aws:iam::000000000000:role/admin"},
+		"take a role":       {"sts:AssumeRole", "arn:aws:iam::000000000000:role/admin"},
+		"read buckets":      {"s3:GetObject", "arn:aws:s3:::anything/x"},
+	}
+	okta := []string{"read okta"}
+	for function, allowed := range map[string][]string{
+		"inspect-target":        okta,
+		"generate-csr":          okta,
+		"sign-csr":              {"read ca"},
+		"publish-csr":           okta,
+		"update-key-credential": okta,
+		"verify-key":            okta,
+		"revoke-csr":            okta,
+		"request-upload":        {"publish", "read link-key"},
+		"confirm-upload":        {"confirm", "read link-key", "reject"},
+	} {
+		t.Run(function, func(t *testing.T) {
+			f, err := lambda.NewFromConfig(stack.Cloud.Config()).GetFunctionConfiguration(s.ctx, &lambda.GetFunctionConfigurationInput{FunctionName: aws.String("keyturn-" + function)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var may []string
+			for name, probe := range probes {
+				out, err := iam.NewFromConfig(stack.Cloud.Config()).SimulatePrincipalPolicy(s.ctx, &iam.SimulatePrincipalPolicyInput{
+					PolicySourceArn: f.Role, ActionNames: []string{probe.action}, ResourceArns: []string{probe.resource},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, r := range out.EvaluationResults {
+					if r.EvalDecision == types.PolicyEvaluationDecisionTypeAllowed {
+						may = append(may, name)
+					}
+				}
+			}
+			slices.Sort(may)
+			same(t, "what the role may do", allowed, may)
+		})
+	}
+}
