@@ -33,6 +33,7 @@ func newDesk(p *playground.Playground, address string) http.Handler {
 	d := desk{p: p, address: address}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", d.show)
+	mux.HandleFunc("GET /mails/{id}", d.mail)
 	mux.HandleFunc("POST /start", d.start)
 	return mux
 }
@@ -119,6 +120,23 @@ func (d desk) content(ctx context.Context) (content, error) {
 		c.Mails = append(c.Mails, mail{Mail: m, Link: link})
 	}
 	return c, nil
+}
+
+// mail shows one mail as it was sent.
+func (d desk) mail(w http.ResponseWriter, r *http.Request) {
+	mails, err := d.p.Cloud.Mails(r.Context())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	for _, m := range mails {
+		if m.ID == r.PathValue("id") {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			_, _ = fmt.Fprintf(w, "From: %s\nTo: %s\nSubject: %s\n\n%s", m.From, strings.Join(m.To, ", "), m.Subject, m.Text)
+			return
+		}
+	}
+	http.NotFound(w, r)
 }
 
 // start takes the desk's form, and what a terminal sends; no other site's form.

@@ -103,6 +103,9 @@ type UpdateKeyCredentialOutput struct {
 type VerifyKeyInput struct {
 	Target Target `json:"target"`
 	Key    Key    `json:"key"`
+	// ActiveKid is what update-key-credential read last. An app's metadata is
+	// a preview for a given kid: it alone does not tell which key is in use.
+	ActiveKid string `json:"activeKid"`
 }
 
 // VerifyKeyOutput says which certificate the target's SAML metadata carries.

@@ -108,7 +108,7 @@ func (r *run) update(ctx context.Context) error {
 }
 
 func (r *run) verify(ctx context.Context) error {
-	_, err := steps.VerifyKey{Okta: r.okta}.Run(ctx, rotation.VerifyKeyInput{Target: r.target, Key: *r.newKey})
+	_, err := steps.VerifyKey{Okta: r.okta}.Run(ctx, rotation.VerifyKeyInput{Target: r.target, Key: *r.newKey, ActiveKid: r.newKey.Kid})
 	return err
 }
 

@@ -20,7 +20,8 @@ type VerifyKey struct {
 }
 
 // Run reads the target's SAML metadata, one call, and answers Key.NotInUse
-// unless every certificate in it is the expected one. For an IdP that includes
+// unless the kid that is active is the expected one, and so is every
+// certificate in the metadata. For an IdP that includes
 // the certificate for encryption: Okta decrypts with the same key.
 func (s VerifyKey) Run(ctx context.Context, in rotation.VerifyKeyInput) (rotation.VerifyKeyOutput, error) {
 	none := rotation.VerifyKeyOutput{}
@@ -30,6 +31,9 @@ func (s VerifyKey) Run(ctx context.Context, in rotation.VerifyKeyInput) (rotatio
 	want, err := base64.StdEncoding.DecodeString(in.Key.Certificate)
 	if err != nil || len(want) == 0 {
 		return none, rotation.Errorf("Input.Invalid", "key.certificate is not a certificate in base64")
+	}
+	if in.ActiveKid != in.Key.Kid {
+		return none, rotation.Errorf("Key.NotInUse", "the active key of %s (%s) is %q, not %s", in.Target, in.Target.Label, in.ActiveKid, in.Key.Kid)
 	}
 	metadata, err := s.Okta.Metadata(ctx, in.Target, in.Key.Kid)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 func (l *lab) verify(key rotation.Key) (rotation.VerifyKeyOutput, error) {
-	return steps.VerifyKey{Okta: l.okta}.Run(l.t.Context(), rotation.VerifyKeyInput{Target: l.target, Key: key})
+	return steps.VerifyKey{Okta: l.okta}.Run(l.t.Context(), rotation.VerifyKeyInput{Target: l.target, Key: key, ActiveKid: key.Kid})
 }
 
 func fingerprint(t *testing.T, certificate string) string {
@@ -142,5 +142,16 @@ func TestVerificationThatDiesCanBeRepeated(t *testing.T) {
 				t.Errorf("%s: again: %v", i.kind, err)
 			}
 		}
+	}
+}
+
+// An app's metadata is a preview: it shows any key that it is asked for.
+func TestVerificationRefusesAKeyThatIsNotTheActiveOne(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			l, key := switchedLab(t, kind)
+			_, err := steps.VerifyKey{Okta: l.okta}.Run(t.Context(), rotation.VerifyKeyInput{Target: l.target, Key: key, ActiveKid: "another-kid"})
+			wantError(t, err, "Key.NotInUse", "the active key of "+l.who()+` is "another-kid", not `+key.Kid)
+		})
 	}
 }
