@@ -92,12 +92,15 @@ func ParseOrgURL(raw string) (*url.URL, error) {
 		return nil, rotation.Errorf("Config.Invalid", "there is no org URL: %s", remedy)
 	}
 	u, err := url.Parse(strings.TrimSpace(raw))
+	// A password keeps out of the error, in a URL that cannot be read too.
+	if strings.Contains(raw, "@") {
+		return nil, rotation.Errorf("Config.Invalid", "the org URL holds a user or password: %s", remedy)
+	}
 	if err != nil || u.Host == "" || u.Opaque != "" {
 		return refuse("is not a URL")
 	}
+	u.Host = strings.ToLower(u.Host) // links to further pages are compared with it
 	switch {
-	case u.User != nil:
-		return nil, rotation.Errorf("Config.Invalid", "the org URL holds a user or password: %s", remedy)
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
 		return refuse("is http, which would show the credential to the network")
 	case u.Scheme != "https" && u.Scheme != "http":
@@ -169,12 +172,14 @@ func (c *Client) do(ctx context.Context, k call) (answer, error) {
 func (c *Client) send(ctx context.Context, k call, cred Credential) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	ref, err := url.Parse(k.path)
+	// Read as a request's path: to url.Parse what follows two slashes is a
+	// host, and the credential would go there.
+	ref, err := url.ParseRequestURI(k.path)
 	if err != nil {
 		return answer{}, fmt.Errorf("path %q: %w", k.path, err)
 	}
-	target := c.base.ResolveReference(ref)
-	r, err := http.NewRequestWithContext(ctx, k.method, target.String(), bytes.NewReader(k.body))
+	ref.Scheme, ref.Host = c.base.Scheme, c.base.Host
+	r, err := http.NewRequestWithContext(ctx, k.method, ref.String(), bytes.NewReader(k.body))
 	if err != nil {
 		return answer{}, fmt.Errorf("request to %s: %w", k.path, err)
 	}
@@ -201,6 +206,10 @@ func (c *Client) send(ctx context.Context, k call, cred Credential) (answer, err
 			Summary: fmt.Sprintf("the answer is larger than %d MiB", maxResponse>>20)}
 	}
 	if response.StatusCode < 200 || response.StatusCode > 299 {
+		// A proxy may quote the request that it refuses.
+		if _, secret, _ := strings.Cut(r.Header.Get("Authorization"), " "); secret != "" {
+			body = bytes.ReplaceAll(body, []byte(secret), []byte(hidden))
+		}
 		return answer{}, decodeError(k, ref.Path, response, body)
 	}
 	return answer{body: body, header: response.Header}, nil

@@ -42,7 +42,7 @@ func ParseCredential(secretName string, value []byte) (Credential, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(value))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
+	if err := d.Decode(&s); err != nil || d.InputOffset() < int64(len(value)) {
 		return nil, rotation.Errorf("Credential.Malformed", "the secret %s has another shape than expected: %s", secretName, shape)
 	}
 	if s.ClientID != nil || s.PrivateKey != nil {

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,8 +35,14 @@ func path(t rotation.Target) string {
 // Document reads a target's raw document (guide, step 1).
 func (c *Client) Document(ctx context.Context, t rotation.Target) (Document, error) {
 	var raw json.RawMessage
-	err := c.callJSON(ctx, call{method: http.MethodGet, path: path(t), doing: fmt.Sprintf("read %s", t)}, &raw)
-	return Document{Kind: t.Kind, Raw: raw}, err
+	k := call{method: http.MethodGet, path: path(t), doing: fmt.Sprintf("read %s", t)}
+	if err := c.callJSON(ctx, k, &raw); err != nil {
+		return Document{}, err
+	}
+	if raw[0] != '{' {
+		return Document{}, c.broken(k)
+	}
+	return Document{Kind: t.Kind, Raw: raw}, nil
 }
 
 // Replace sends a target's document (guide, step 5): for an app the guide's
@@ -207,16 +214,14 @@ func nextLink(headers []string) string {
 			}
 			// The parameters end at the comma before the next "<".
 			params := rest
-			if i := strings.Index(rest, ",<"); i >= 0 {
-				params, header = rest[:i], rest[i+1:]
-			} else if i := strings.Index(rest, ", <"); i >= 0 {
-				params, header = rest[:i], rest[i+1:]
-			} else {
-				header = ""
+			header = ""
+			if i := strings.IndexByte(rest, '<'); i >= 0 {
+				params, header = strings.TrimRight(rest[:i], ", \t"), rest[i:]
 			}
 			for p := range strings.SplitSeq(params, ";") {
 				name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
-				if strings.EqualFold(name, "rel") && strings.EqualFold(strings.Trim(value, `"`), "next") {
+				relations := strings.Fields(strings.ToLower(strings.Trim(strings.TrimSpace(value), `"`)))
+				if strings.EqualFold(strings.TrimSpace(name), "rel") && slices.Contains(relations, "next") {
 					return target
 				}
 			}

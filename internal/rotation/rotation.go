@@ -98,18 +98,18 @@ type Certificate struct {
 }
 
 // ExecutionName is the name under which the rotation of a key is started:
-// {kind}-{id}-{first 8 of the kid}-{yyyymmdd}, at most 80 characters. Step
-// Functions refuses a second execution of the same name, which makes the name
-// the lock: one rotation for a key a day.
+// {kind}-{id}-{first 8 of the kid}-{yyyymmdd}, at most 80 characters: an id that
+// is too long for that is cut. Step Functions refuses a second execution of the
+// same name, which makes the name the lock: one rotation for a key a day.
 func ExecutionName(t Target, kid string, now time.Time) string {
 	if len(kid) > 8 {
 		kid = kid[:8]
 	}
-	name := strings.Join([]string{string(t.Kind), t.ID, kid, now.UTC().Format("20060102")}, "-")
-	if len(name) > 80 {
-		name = name[:80]
+	id := t.ID
+	if most := 80 - len("idp") - len(kid) - len("20060102") - len("---"); len(id) > most {
+		id = id[:most]
 	}
-	return name
+	return strings.Join([]string{string(t.Kind), id, kid, now.UTC().Format("20060102")}, "-")
 }
 
 // Fingerprint is the SHA-256 of a certificate's DER as partners show it: hex

@@ -1,10 +1,16 @@
 package steps_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -73,6 +79,9 @@ func TestCSRIsGeneratedWithThePolicysSubject(t *testing.T) {
 			t.Errorf("subject %s, want %s", got, want)
 		}
 		wantCalls(t, l.org, l.operation("csrs"), l.operation("generate"))
+		if again := l.generate(); !again.Reused {
+			t.Error("the subject is not recognised as ours")
+		}
 	})
 }
 
@@ -157,6 +166,51 @@ func TestPendingCSRThatCannotBeReadIsLeftAlone(t *testing.T) {
 			})
 			if out := l.generate(); out.Reused {
 				t.Errorf("output %+v, want a new CSR", out)
+			}
+		})
+	}
+}
+
+// Okta's API has no field for these names; a request that has them came another
+// way.
+func TestPendingCSRWithFurtherNamesIsLeftAlone(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLab(t, rotation.KindApp)
+	subject := l.policy.Subject.For(l.target)
+	ours := l.generate().CSR
+	for what, c := range map[string]struct {
+		change func(*x509.CertificateRequest)
+		reused bool
+	}{
+		"none":             {func(*x509.CertificateRequest) {}, true},
+		"a serial number":  {func(r *x509.CertificateRequest) { r.Subject.SerialNumber = "7" }, false},
+		"a second name":    {func(r *x509.CertificateRequest) { r.Subject.Organization = []string{"", ""} }, false},
+		"a mail address":   {func(r *x509.CertificateRequest) { r.EmailAddresses = []string{"sso-team@example.com"} }, false},
+		"an IP address":    {func(r *x509.CertificateRequest) { r.IPAddresses = []net.IP{{192, 0, 2, 1}} }, false},
+		"an address (URI)": {func(r *x509.CertificateRequest) { r.URIs = []*url.URL{{Scheme: "https", Host: "example.com"}} }, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			l.t = t
+			template := &x509.CertificateRequest{Subject: pkix.Name{CommonName: subject.CommonName}}
+			c.change(template)
+			der, err := x509.CreateCertificateRequest(rand.Reader, template, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.okta = l.rewriting("/credentials/csrs", func(body string) string {
+				return strings.ReplaceAll(body, ours.Request, base64.StdEncoding.EncodeToString(der))
+			})
+			out := l.generate()
+			if out.Reused != c.reused {
+				t.Errorf("used again: %v, want %v", out.Reused, c.reused)
+			}
+			if !out.Reused {
+				if _, err := l.revoke(&out.CSR); err != nil {
+					t.Fatal(err)
+				}
 			}
 		})
 	}
@@ -296,9 +350,10 @@ func TestRevokingWithoutACSRTakesBackAllOfOurs(t *testing.T) {
 
 func TestRevokingThatDiesAtAnyCallIsFinishedByRunningItAgain(t *testing.T) {
 	for _, kind := range kinds {
-		for _, i := range interruptions {
+		for _, i := range essential {
 			for n := 1; n <= 2; n++ {
 				t.Run(fmt.Sprintf("%s/%s/call %d", kind, i.kind, n), func(t *testing.T) {
+					t.Parallel()
 					l := newLab(t, kind)
 					l.generate()
 					l.org.ResetCalls()

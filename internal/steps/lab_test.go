@@ -118,7 +118,10 @@ var kinds = []rotation.Kind{rotation.KindApp, rotation.KindIDP}
 func forBothKinds(t *testing.T, promise func(t *testing.T, l *lab)) {
 	t.Helper()
 	for _, kind := range kinds {
-		t.Run(string(kind), func(t *testing.T) { promise(t, newLab(t, kind)) })
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			promise(t, newLab(t, kind))
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package steps_test
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -97,7 +98,7 @@ func TestSwitchRefusesInputsThatNameNoSwitch(t *testing.T) {
 	l := newLab(t, rotation.KindApp)
 	good := rotation.UpdateKeyCredentialInput{Target: l.target, FromKid: "a", ToKid: "b", Digest: "d"}
 	for what, c := range map[string]struct {
-		break_     func(*rotation.UpdateKeyCredentialInput)
+		spoil      func(*rotation.UpdateKeyCredentialInput)
 		name, text string
 	}{
 		"no fromKid": {func(in *rotation.UpdateKeyCredentialInput) { in.FromKid = "" }, "Input.Invalid", `fromKid is "" and toKid is "b": both are needed, and they must differ`},
@@ -107,7 +108,7 @@ func TestSwitchRefusesInputsThatNameNoSwitch(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			in := good
-			c.break_(&in)
+			c.spoil(&in)
 			_, err := l.update(in)
 			wantError(t, err, c.name, c.text)
 			wantCalls(t, l.org)
@@ -146,6 +147,17 @@ func TestTargetThatSomebodyElseSwitchedIsNotTouched(t *testing.T) {
 	})
 }
 
+func TestDocumentThatCannotBeSwitchedIsNotTouched(t *testing.T) {
+	l := newLab(t, rotation.KindApp)
+	key := l.published()
+	l.okta = l.rewriting("/"+l.target.ID, func(body string) string { return strings.Replace(body, `"label":`, `"Label":`, 1) })
+	_, err := l.update(rotation.UpdateKeyCredentialInput{Target: l.target, FromKid: oldKid, ToKid: key.Kid, Back: true})
+	wantError(t, err, "Okta.Invalid", "the document of "+l.who()+" cannot be used for the switch: the document has no label, which the update needs")
+	if n := len(l.puts()); n != 0 {
+		t.Errorf("%d PUT calls, want none", n)
+	}
+}
+
 func TestDriftIsShownAndThePreviousDocumentPutBack(t *testing.T) {
 	forBothKinds(t, func(t *testing.T, l *lab) {
 		before := l.document()
@@ -163,7 +175,7 @@ func TestDriftNamesEveryDifferenceUpToTen(t *testing.T) {
 	l := newLab(t, rotation.KindApp)
 	in := l.forward(l.published())
 	for i := range 12 {
-		l.org.DriftOnPut("app", l.target.ID, fmt.Sprintf("vendorExtension.new%02d", i), fmt.Sprint(i))
+		l.org.DriftOnPut("app", l.target.ID, fmt.Sprintf("vendorExtension.new%02d", i), strconv.Itoa(i))
 	}
 	_, err := l.update(in)
 	wantName(t, err, "Target.Drifted")
@@ -405,9 +417,10 @@ func TestWayBackThatDriftsKeepsTheOldKid(t *testing.T) {
 
 func TestWayBackThatDiesAtAnyCallIsFinishedByRunningItAgain(t *testing.T) {
 	for _, kind := range kinds {
-		for _, i := range interruptions {
+		for _, i := range essential {
 			for n := 1; n <= 3; n++ {
 				t.Run(fmt.Sprintf("%s/%s/call %d", kind, i.kind, n), func(t *testing.T) {
+					t.Parallel()
 					l, key := switchedLab(t, kind)
 					before, in := l.document(), l.back(key)
 					working := l.okta
