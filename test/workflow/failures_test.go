@@ -3,6 +3,7 @@ package workflow
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -51,7 +52,7 @@ func TestWhatCannotBeRotatedIsRefusedAtOnce(t *testing.T) {
 			failedWith(t, report.Error, "InspectTarget", c.error, c.texts...)
 			same(t, "the report's target", c.target, report.Target)
 			for _, call := range s.asked() {
-				if call.Method != "GET" {
+				if call.Method != http.MethodGet {
 					t.Errorf("something was asked of Okta that changes it: %s %s", call.Method, call.Path)
 				}
 			}

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -81,7 +82,7 @@ func TestTheNextRotationTakesUpTheKeyThatWasLeftBehind(t *testing.T) {
 			again.switched(left.NewKid)
 			again.noNewKey()
 			for _, call := range again.asked() {
-				if call.Method == "POST" {
+				if call.Method == http.MethodPost {
 					t.Errorf("the second rotation made something new: %s", call.Operation)
 				}
 			}

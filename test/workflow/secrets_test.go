@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -114,9 +115,7 @@ func (s *scene) written() map[string]string {
 	}
 	// MiniStack's own log may be empty; that it says something is not needed.
 	all["MiniStack's log"] = "log:" + string(log)
-	for group, text := range s.logs() {
-		all[group] = text
-	}
+	maps.Copy(all, s.logs())
 	var said strings.Builder
 	for _, n := range lifecycle.all() {
 		said.WriteString(n.Subject + "\n" + n.Message + "\n")

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"runtime"
 	"strings"
@@ -29,9 +30,7 @@ func another(t *testing.T, name string, parameters map[string]string) *playgroun
 	if runtime.GOARCH == "arm64" {
 		all["Architecture"] = "arm64"
 	}
-	for k, v := range parameters {
-		all[k] = v
-	}
+	maps.Copy(all, parameters)
 	p := *stack
 	var err error
 	if p.Outputs, err = stack.Cloud.Deploy(ctx, localaws.DeployOptions{StackName: name, Parameters: all}); err != nil {
