@@ -100,9 +100,9 @@ func (d Document) SwitchBody(kid string) ([]byte, error) {
 	return sjson.SetRawBytes(body, d.KidPath(), quoted)
 }
 
-// Digest is the SHA-256 (hex) of the document without the active kid and
-// lastUpdated. The order of fields and white space do not count; the spelling
-// of a number does: 1.0 is not 1.
+// Digest is the SHA-256 (hex) of the document without the active kid, the dates
+// that Okta keeps beside it, and lastUpdated. The order of fields and white
+// space do not count; the spelling of a number does: 1.0 is not 1.
 func (d Document) Digest() (string, error) {
 	tree, err := d.comparable()
 	if err != nil {
@@ -140,6 +140,10 @@ func (d Document) comparable() (map[string]any, error) {
 		node = next
 	}
 	delete(node, "kid")
+	// What Okta notes about the key's change itself
+	// (ApplicationCredentialsSigning in the API spec, both read-only).
+	delete(node, "lastRotated")
+	delete(node, "nextRotation")
 	return tree, nil
 }
 
@@ -155,8 +159,8 @@ type Difference struct {
 
 func (d Difference) String() string { return d.Path + ": " + d.Before + " → " + d.After }
 
-// Differences compares two states of a target, but for the active kid and
-// lastUpdated.
+// Differences compares two states of a target, but for the active kid, the
+// dates that Okta keeps beside it, and lastUpdated.
 func Differences(before, after Document) ([]Difference, error) {
 	a, err := before.comparable()
 	if err != nil {

@@ -1,6 +1,7 @@
 package oktasim
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -242,6 +243,11 @@ func (o *Org) replaceApp(c *call) (*answer, error) {
 		case present != nil || slices.Contains(writableInApp, m.name):
 			doc = setMember(doc, m.name, value)
 		}
+	}
+	// An org with key rotation shows when the key was last changed
+	// (ApplicationCredentialsSigning.lastRotated in Okta's API spec).
+	if lookup(doc, "credentials", "signing", "lastRotated") != nil && !bytes.Equal(lookup(doc, "credentials", "signing", "kid"), lookup(t.doc, "credentials", "signing", "kid")) {
+		doc = setPath(doc, quote(stamp(c.now)), "credentials", "signing", "lastRotated")
 	}
 	t.doc = setMember(doc, "lastUpdated", quote(stamp(c.now)))
 	t.switched(old)

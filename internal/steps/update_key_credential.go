@@ -58,7 +58,7 @@ func (s UpdateKeyCredential) Run(ctx context.Context, in rotation.UpdateKeyCrede
 		}
 		return none, s.putKidBack(ctx, in, before)
 	default:
-		return none, rotation.Errorf("Target.Changed", "%s (%s) has the active key %s: the rotation started from %s, so somebody else changed it meanwhile; nothing was changed now", in.Target, in.Target.Label, before.ActiveKid(), in.FromKid)
+		return none, rotation.Errorf("Target.Changed", "%s (%s) has the active key %s: it should be %s, so somebody else changed it meanwhile; nothing was changed now", in.Target, in.Target.Label, before.ActiveKid(), in.FromKid)
 	}
 	if !in.Back && digest != in.Digest {
 		return none, rotation.Errorf("Target.Edited", "%s (%s) was edited since it was inspected: it has to be read again before the switch", in.Target, in.Target.Label)

@@ -137,7 +137,7 @@ func TestTargetThatSomebodyElseSwitchedIsNotTouched(t *testing.T) {
 		l.org.SetActiveKid(l.kind(), l.target.ID, spare().Kid)
 		before := l.document()
 		_, err := l.update(in)
-		wantError(t, err, "Target.Changed", l.who()+" has the active key spareKid: the rotation started from "+oldKid+", so somebody else changed it meanwhile; nothing was changed now")
+		wantError(t, err, "Target.Changed", l.who()+" has the active key spareKid: it should be "+oldKid+", so somebody else changed it meanwhile; nothing was changed now")
 		in.FromKid, in.ToKid, in.Back = in.ToKid, in.FromKid, true
 		_, err = l.update(in)
 		wantName(t, err, "Target.Changed")
@@ -169,6 +169,22 @@ func TestDriftIsShownAndThePreviousDocumentPutBack(t *testing.T) {
 		wantOnlyKid(t, before, l.document(), oldKid, oldKid)
 		wantCalls(t, l.org, l.operation("read"), l.operation("replace"), l.operation("read"), l.operation("replace"), l.operation("read"))
 	})
+}
+
+func TestDateThatOktaKeepsBesideTheKidIsNoDrift(t *testing.T) {
+	l := emptyLab(t)
+	l.target = l.addApp(oktasim.AppSpec{Label: "Customs", Created: day(-700), Key: expiring(),
+		Raw: `{"credentials":{"signing":{"lastRotated":"2025-01-01T00:00:00.000Z","nextRotation":"2027-01-01T00:00:00.000Z"}}}`})
+	key := l.published()
+	in := l.forward(key)
+	out, err := l.update(in)
+	wantOutput(t, out, err, key.Kid, false)
+	if !bytes.Contains(l.document(), []byte(`"lastRotated":"2026-03-02`)) {
+		t.Errorf("the org did not note the switch, so this test shows nothing:\n%s", l.document())
+	}
+	// As after a crash: the digest from before still fits.
+	out, err = l.update(in)
+	wantOutput(t, out, err, key.Kid, true)
 }
 
 func TestDriftNamesEveryDifferenceUpToTen(t *testing.T) {
