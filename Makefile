@@ -15,7 +15,7 @@ STEPS     := $(notdir $(wildcard functions/*))
 # Tests of the root module, then those of test/, on the deployed local stack.
 # JUnit and JSON files are for CI; the closing lines say how many tests ran.
 TEST_LOGS ?= build/test
-GOTESTSUM = $(TOOL) gotestsum --format pkgname --hide-summary=skipped
+GOTESTSUM_FLAGS := --format pkgname --hide-summary=skipped
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test lint fmt demo dev deploy bench clean
@@ -41,8 +41,8 @@ build: ## build all functions for Lambda into build/ (ARCH=arm64 or amd64)
 
 test: setup ## run everything that is tested, with the race detector
 	@mkdir -p $(TEST_LOGS)
-	$(GOTESTSUM) --jsonfile $(TEST_LOGS)/unit.json -- -race ./...
-	$(GOTESTSUM) --jsonfile $(TEST_LOGS)/e2e.json -- -C test -race -count=1 ./...
+	$(TOOL) gotestsum $(GOTESTSUM_FLAGS) --jsonfile $(TEST_LOGS)/unit.json -- -race ./...
+	cd test && go tool -modfile=../tools/go.mod gotestsum $(GOTESTSUM_FLAGS) --jsonfile ../$(TEST_LOGS)/e2e.json -- -race -count=1 ./...
 
 lint: setup ## gofmt, golangci-lint, govulncheck, sam validate, cfn-lint, the state machines
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || \
@@ -58,10 +58,10 @@ fmt: ## format the Go code
 	gofmt -w $$(git ls-files '*.go')
 
 demo: setup ## rotate five keys on this machine: local AWS, simulated Okta org
-	@go run ./cmd/demo
+	@go build -o build/demo ./cmd/demo && exec build/demo
 
 dev: setup ## the same stack, to click through with a browser; Ctrl-C ends it
-	@go run ./cmd/dev
+	@go build -o build/dev ./cmd/dev && exec build/dev
 
 deploy: setup build ## sam deploy to your AWS account
 	@case '$(ARCH) $(DEPLOY_FLAGS)' in 'arm64 '*Architecture=x86_64* ) wrong=1;; arm64* ) wrong=;; *Architecture=x86_64* ) wrong=;; *) wrong=1;; esac; \

@@ -45,6 +45,7 @@ type target struct {
 }
 
 type execution struct {
+	Label        string
 	Name, Status string
 	Started      time.Time
 	States       []string
@@ -103,6 +104,11 @@ func (d desk) content(ctx context.Context) (content, error) {
 			return c, err
 		}
 		x := execution{Name: *e.Name, Status: string(e.Status), Started: *e.StartDate}
+		for _, t := range c.Targets {
+			if strings.HasPrefix(x.Name, string(t.Kind)+"-"+t.ID+"-") {
+				x.Label = t.Label
+			}
+		}
 		for _, s := range states {
 			x.States = append(x.States, s.Name)
 		}
@@ -120,6 +126,14 @@ func (d desk) content(ctx context.Context) (content, error) {
 		c.Mails = append(c.Mails, mail{Mail: m, Link: link})
 	}
 	return c, nil
+}
+
+// document is a target's, or nothing where there is no such target.
+func (d desk) document(t rotation.Target) []byte {
+	if (t.Kind == rotation.KindApp || t.Kind == rotation.KindIDP) && slices.Contains(d.p.Org.Targets(string(t.Kind)), t.ID) {
+		return d.p.Org.Document(string(t.Kind), t.ID)
+	}
+	return nil
 }
 
 // mail shows one mail as it was sent.
@@ -151,7 +165,9 @@ func (d desk) start(w http.ResponseWriter, r *http.Request) {
 	if order == "" {
 		order = string(rotation.BeforeSwitch)
 	}
-	started, err := d.p.Rotate(r.Context(), "", t, map[string]string{"uploadOrder": order})
+	// With the time in its name: here one rotates the same key again and again.
+	name := rotation.ExecutionName(t, okta.Document{Kind: t.Kind, Raw: d.document(t)}.ActiveKid(), time.Now()) + time.Now().UTC().Format("-150405")
+	started, err := d.p.Rotate(r.Context(), name, t, map[string]string{"uploadOrder": order})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return

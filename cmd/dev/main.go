@@ -63,7 +63,7 @@ Start a rotation on the desk, or with
 
 then open the link in the mail that the desk shows. With the AWS CLI:
 
-  export AWS_ENDPOINT_URL=%s AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1
+  export AWS_ENDPOINT_URL=%s AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
   aws stepfunctions start-execution --state-machine-arn %s \
     --input '{"target": {"kind": "app", "id": "%s"}}'
 

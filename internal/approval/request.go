@@ -127,7 +127,11 @@ func (s RequestUpload) message(sealer *Sealer, in rotation.RequestUploadInput, d
 		answerBy = in.OldKey.NotAfter
 	}
 	line("%s %q gets a new signing certificate. You get this because you look after it.", what, in.Target.Label)
-	line("Please answer by %s.", date(answerBy))
+	if in.Policy.UploadOrder == rotation.AfterSwitch {
+		line("Please answer as soon as you can; after %s Okta goes back to the old certificate by itself.", date(answerBy))
+	} else {
+		line("Please answer by %s.", date(answerBy))
+	}
 	line("")
 	if in.Policy.UploadOrder == rotation.AfterSwitch {
 		line("Okta ALREADY signs with the new certificate: until %s has it, sign-in through Okta fails.", partner)
@@ -153,7 +157,6 @@ func (s RequestUpload) message(sealer *Sealer, in rotation.RequestUploadInput, d
 	line("Issued by:                %s", in.NewKey.Issuer)
 	line("SHA-256 fingerprint:      %s (compare it with what the partner shows)", fingerprint)
 	line("In Okta's admin console:  %s", adminURL(s.OrgURL, in.Target))
-	line("This request ends:        %s", date(now.Add(time.Duration(in.Policy.GiveUpDays)*rotation.Day)))
 	line("")
 	line("The new certificate (save it, from BEGIN to END, as a file with the ending .pem or .crt):")
 	b.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))

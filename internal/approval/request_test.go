@@ -240,7 +240,7 @@ func TestTheMessageHasAllThatAnUploadNeeds(t *testing.T) {
 		"issuer":          "CN=Example Issuing CA",
 		"fingerprint":     rotation.Fingerprint(certificate()),
 		"admin console":   "https://example-admin.okta.com/admin/app/salesforce/instance/0oa1gjh63g214q0Hq0g4/#tab-signon",
-		"end of the wait": "This request ends:        Sunday, 15 March 2026, 12:00 UTC",
+		"end of the wait": "Please answer by Sunday, 15 March 2026, 12:00 UTC.",
 		"chain":           chain,
 	} {
 		if !strings.Contains(m.Text, text) {
@@ -418,6 +418,9 @@ func TestTheMessageSaysHowUrgentItIs(t *testing.T) {
 				by = in.OldKey.NotAfter
 			}
 			want := "Please answer by " + by.UTC().Format("Monday, 2 January 2006, 15:04 UTC") + "."
+			if test.order == rotation.AfterSwitch {
+				want = "after " + by.UTC().Format("Monday, 2 January 2006, 15:04 UTC") + " Okta goes back to the old certificate by itself."
+			}
 			got := mail.mailboxes["crm@example.com"][0]
 			if !strings.Contains(got.Text, want) {
 				t.Errorf("the message does not say %q:\n%s", want, got.Text)

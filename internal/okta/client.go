@@ -25,7 +25,7 @@ const (
 	// about 1 MB; a key list of an old app some 100 kB.
 	maxResponse = 16 << 20
 	// callTimeout bounds one call. Okta answers within seconds; the functions
-	// have a time-out of 60 s for at most five calls.
+	// have a time-out of 75 s for at most seven calls.
 	callTimeout = 10 * time.Second
 )
 

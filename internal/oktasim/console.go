@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -51,7 +52,16 @@ func newConsole(o *Org) http.Handler {
 	mux.HandleFunc("GET /{$}", o.listPage)
 	mux.HandleFunc("GET /admin/{$}", o.listPage)
 	mux.HandleFunc("GET /admin/{kind}/{id}", o.targetPage)
+	// The addresses of the real admin console's pages.
+	mux.HandleFunc("GET /admin/app/{name}/instance/{id}/{$}", redirectTo(KindApp))
+	mux.HandleFunc("GET /admin/access/identity-providers/edit/{id}", redirectTo(KindIDP))
 	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+func redirectTo(kind string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/admin/"+kind+"/"+url.PathEscape(r.PathValue("id")), http.StatusFound)
+	}
 }
 
 // fieldControl is the body of /_sim/edit and /_sim/drift-on-put.
@@ -201,7 +211,7 @@ h1 { font-size: 1.35rem; } h2 { font-size: 1.05rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #8884; }
 th { font-weight: 600; white-space: nowrap; }
-td.n { text-align: right; }
+td.n { text-align: right; } td.d, td.k { white-space: nowrap; }
 code, pre { font: 13px/1.4 ui-monospace, monospace; }
 code { overflow-wrap: anywhere; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #8884; border-radius: 4px; padding: .8rem; }
@@ -217,9 +227,9 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #8884; b
 <thead><tr><th>Label</th><th>Kind</th><th>Status</th><th>Sign-on</th><th>Active key</th><th>Issuer</th><th>Expires</th><th>Keys</th><th>CSRs</th></tr></thead>
 <tbody>{{range .Rows}}
 <tr><td><a href="/admin/{{.Kind}}/{{.ID}}">{{.Label}}</a></td><td>{{.Kind}}</td><td>{{.Status}}</td><td>{{.Mode}}</td>
-<td>{{with .ActiveKid}}<code>{{.}}</code>{{else}}<span class="muted">none</span>{{end}}</td>
+<td class="k">{{with .ActiveKid}}<code title="{{.}}">{{printf "%.12s" .}}…</code>{{else}}<span class="muted">none</span>{{end}}</td>
 <td>{{.Issuer}}</td>
-<td>{{if not .Expires.IsZero}}<span{{if .Soon}} class="soon"{{end}}>{{day .Expires}}<br>{{.DaysLeft}} days</span>{{end}}</td>
+<td class="d">{{if not .Expires.IsZero}}<span{{if .Soon}} class="soon"{{end}}>{{day .Expires}}<br>{{.DaysLeft}} days</span>{{end}}</td>
 <td class="n">{{len .Keys}}</td><td class="n">{{len .CSRs}}</td></tr>{{end}}
 </tbody></table></div>
 </body></html>{{end}}
@@ -232,7 +242,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #8884; b
 {{if .Keys}}<div class="scroll"><table>
 <thead><tr><th>Key</th><th>In use</th><th>Subject</th><th>Issuer</th><th>Created</th><th>Valid from</th><th>Expires</th></tr></thead>
 <tbody>{{range .Keys}}<tr{{if .Active}} class="active"{{end}}><td><code>{{.Kid}}</code></td><td>{{if .Active}}active{{else}}no{{end}}</td>
-<td>{{.Subject}}</td><td>{{.Issuer}}</td><td>{{day .Created}}</td><td>{{day .NotBefore}}</td><td>{{day .Expires}}</td></tr>{{end}}</tbody></table></div>
+<td>{{.Subject}}</td><td>{{.Issuer}}</td><td class="d">{{day .Created}}</td><td class="d">{{day .NotBefore}}</td><td class="d">{{day .Expires}}</td></tr>{{end}}</tbody></table></div>
 {{else}}<p>None.</p>{{end}}
 <h2>Pending CSRs</h2>
 {{if .CSRs}}<div class="scroll"><table><thead><tr><th>Id</th><th>Created</th></tr></thead>

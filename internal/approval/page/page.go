@@ -37,7 +37,9 @@ type Page struct {
 var source string
 
 var view = template.Must(template.New("page").Funcs(template.FuncMap{
-	"date": func(t time.Time) string { return t.UTC().Format("Monday, 2 January 2006, 15:04 UTC") },
+	// A line may break behind a colon, not inside a pair.
+	"pairs": func(fingerprint string) []string { return strings.SplitAfter(fingerprint, ":") },
+	"date":  func(t time.Time) string { return t.UTC().Format("Monday, 2 January 2006, 15:04 UTC") },
 }).Parse(source))
 
 // content is what the template shows. Ask is the form; without it the page is
