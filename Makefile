@@ -5,9 +5,11 @@
 ARCH     ?= arm64
 PYTHON   ?= python3
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# What "make deploy" sends besides samconfig.toml, such as
-# DEPLOY_FLAGS='--parameter-overrides OktaOrgUrl=https://example.okta.com'
+# Parameters of the stack that "make deploy" sets, and what else it sends, such
+# as PARAMETERS='OktaOrgUrl=https://example.okta.com' DEPLOY_FLAGS=--no-confirm-changeset
+PARAMETERS   ?=
 DEPLOY_FLAGS ?=
+ARCHITECTURE  = $(if $(filter amd64,$(ARCH)),x86_64,$(ARCH))
 
 TOOL      := go tool -modfile=tools/go.mod
 SAM       := SAM_CLI_TELEMETRY=0 .venv/bin/sam
@@ -63,10 +65,8 @@ demo: setup ## rotate five keys on this machine: local AWS, simulated Okta org
 dev: setup ## the same stack, to click through with a browser; Ctrl-C ends it
 	@go build -o build/dev ./cmd/dev && exec build/dev
 
-deploy: setup build ## sam deploy to your AWS account
-	@case '$(ARCH) $(DEPLOY_FLAGS)' in 'arm64 '*Architecture=x86_64* ) wrong=1;; arm64* ) wrong=;; *Architecture=x86_64* ) wrong=;; *) wrong=1;; esac; \
-		test -z "$$wrong" || { echo "ARCH=$(ARCH) does not fit the stack parameter Architecture: ARCH=amd64 goes with Architecture=x86_64 in DEPLOY_FLAGS, arm64 with neither"; exit 1; }
-	$(SAM) deploy --config-env default $(DEPLOY_FLAGS)
+deploy: setup build ## sam deploy to your AWS account; PARAMETERS='Name=value ...'
+	$(SAM) deploy --config-env default $(DEPLOY_FLAGS) --parameter-overrides Architecture=$(ARCHITECTURE) $(PARAMETERS)
 
 bench: ## size and start of each function against an empty one
 	go test -run '^$$' -bench . -benchtime 60x ./internal/startup

@@ -101,7 +101,7 @@ func (d Document) SwitchBody(kid string) ([]byte, error) {
 }
 
 // Digest is the SHA-256 (hex) of the document without the active kid, the dates
-// that Okta keeps beside it, and lastUpdated. The order of fields and white
+// that Okta keeps beside it, links, and lastUpdated. The order of fields and white
 // space do not count; the spelling of a number does: 1.0 is not 1.
 func (d Document) Digest() (string, error) {
 	tree, err := d.comparable()
@@ -127,6 +127,9 @@ func (d Document) comparable() (map[string]any, error) {
 		return nil, &Error{Name: "Okta.Unavailable", Doing: "read the document", Method: "GET", Path: "document", Summary: "it has text after its end"}
 	}
 	delete(tree, "lastUpdated")
+	// Addresses and what they show: nothing that anybody has set.
+	delete(tree, "_links")
+	delete(tree, "_embedded")
 	node := tree
 	path := []string{"credentials", "signing"}
 	if d.Kind == rotation.KindIDP {
@@ -160,7 +163,7 @@ type Difference struct {
 func (d Difference) String() string { return d.Path + ": " + d.Before + " → " + d.After }
 
 // Differences compares two states of a target, but for the active kid, the
-// dates that Okta keeps beside it, and lastUpdated.
+// dates that Okta keeps beside it, links, and lastUpdated.
 func Differences(before, after Document) ([]Difference, error) {
 	a, err := before.comparable()
 	if err != nil {
@@ -214,7 +217,7 @@ func compare(path string, a, b any, diffs *[]Difference) {
 			return
 		}
 	}
-	*diffs = append(*diffs, Difference{Path: path, Before: show(path, a), After: show(path, b)})
+	*diffs = append(*diffs, Difference{Path: clipTo(path, 200), Before: show(path, a), After: show(path, b)})
 }
 
 func member(m map[string]any, name string) any {

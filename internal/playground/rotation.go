@@ -67,7 +67,9 @@ type Report struct {
 	} `json:"leftBehind"`
 	SharedWith  []rotation.Target `json:"sharedWith"`
 	UploadOrder string            `json:"uploadOrder"`
-	Execution   string            `json:"execution"`
+	// Resumed tells that the new key was in use already at the start.
+	Resumed   bool   `json:"resumed"`
+	Execution string `json:"execution"`
 
 	// Succeeded tells whether Step Functions counts the execution as a
 	// success.

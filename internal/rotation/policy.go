@@ -267,7 +267,7 @@ func (s Settings) Validate(where string) error {
 		number("rotateBeforeDays", s.RotateBeforeDays, 1, 3649, ""),
 		lessThan(where+".rotateBeforeDays", s.RotateBeforeDays, "validityDays", s.ValidityDays),
 		number("reminderHours", s.ReminderHours, 1, 24*365, ""),
-		number("giveUpDays", s.GiveUpDays, 1, 365, ", a Step Functions execution ends after a year"),
+		number("giveUpDays", s.GiveUpDays, 1, 360, "; a Step Functions execution ends after a year, the way back included"),
 		number("maxRotations", s.MaxRotations, 1, 1000, ""),
 		addresses("approvers", s.Approvers),
 		addresses("escalateTo", s.EscalateTo),

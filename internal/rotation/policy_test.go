@@ -55,7 +55,7 @@ func TestPolicyOverridesOnlyWhatItNames(t *testing.T) {
 		`{"approvers":null}`:                          func(s *rotation.Settings) { s.Approvers = []string{} },
 		`{"escalateTo":["a@example.com"]}`:            func(s *rotation.Settings) { s.EscalateTo = []string{"a@example.com"} },
 		`{"reminderHours":1}`:                         func(s *rotation.Settings) { s.ReminderHours = 1 },
-		`{"giveUpDays":365}`:                          func(s *rotation.Settings) { s.GiveUpDays = 365 },
+		`{"giveUpDays":360}`:                          func(s *rotation.Settings) { s.GiveUpDays = 360 },
 		`{"maxRotations":1000}`:                       func(s *rotation.Settings) { s.MaxRotations = 1000 },
 		`{"quotaShare":1}`:                            func(s *rotation.Settings) { s.QuotaShare = 1 },
 		`{"quotaShare":1e-3}`:                         func(s *rotation.Settings) { s.QuotaShare = 0.001 },
@@ -191,8 +191,8 @@ func TestPolicyThatCannotBeUsedSaysFieldValueAndRemedy(t *testing.T) {
 		`{"rotateBeforeDays":120,"validityDays":91}`:           `policy.rotateBeforeDays is 120, not less than validityDays (91): a new certificate would be due at once`,
 		`{"reminderHours":0}`:                                  `policy.reminderHours is 0: use 1 to 8760`,
 		`{"reminderHours":8761}`:                               `policy.reminderHours is 8761: use 1 to 8760`,
-		`{"giveUpDays":0}`:                                     `policy.giveUpDays is 0: use 1 to 365, a Step Functions execution ends after a year`,
-		`{"giveUpDays":366}`:                                   `policy.giveUpDays is 366: use 1 to 365, a Step Functions execution ends after a year`,
+		`{"giveUpDays":0}`:                                     `policy.giveUpDays is 0: use 1 to 360; a Step Functions execution ends after a year, the way back included`,
+		`{"giveUpDays":361}`:                                   `policy.giveUpDays is 361: use 1 to 360; a Step Functions execution ends after a year, the way back included`,
 		`{"maxRotations":0}`:                                   `policy.maxRotations is 0: use 1 to 1000`,
 		`{"maxRotations":1001}`:                                `policy.maxRotations is 1001: use 1 to 1000`,
 		`{"quotaShare":0}`:                                     `policy.quotaShare is 0: use a share above 0 and up to 1`,
@@ -236,7 +236,7 @@ func TestPolicyThatCannotBeUsedSaysFieldValueAndRemedy(t *testing.T) {
 func TestRulesThatDoNotMatchAreCheckedToo(t *testing.T) {
 	const raw = `{"rules":[{"match":{"id":"0oa1"},"mode":"off"},{"match":{"id":"0oa9"},"giveUpDays":0}]}`
 	_, err := rotation.ResolvePolicy(json.RawMessage(raw), defaults(), app, "")
-	wantError(t, err, "Policy.Invalid", "policy.rules[1].giveUpDays is 0: use 1 to 365, a Step Functions execution ends after a year")
+	wantError(t, err, "Policy.Invalid", "policy.rules[1].giveUpDays is 0: use 1 to 360; a Step Functions execution ends after a year, the way back included")
 }
 
 func TestDefaultsThatCannotBeUsedAreRefusedAsWell(t *testing.T) {
@@ -279,7 +279,7 @@ func settings(t *rapid.T) rotation.Settings {
 		Approvers:     addresses.Draw(t, "approvers"),
 		EscalateTo:    addresses.Draw(t, "escalateTo"),
 		ReminderHours: rapid.IntRange(1, 8760).Draw(t, "reminderHours"),
-		GiveUpDays:    rapid.IntRange(1, 365).Draw(t, "giveUpDays"),
+		GiveUpDays:    rapid.IntRange(1, 360).Draw(t, "giveUpDays"),
 		MaxRotations:  rapid.IntRange(1, 1000).Draw(t, "maxRotations"),
 		QuotaShare:    float64(rapid.IntRange(1, 100).Draw(t, "quotaShare")) / 100,
 		Subject: rotation.Subject{

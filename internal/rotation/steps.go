@@ -28,11 +28,18 @@ type InspectTargetOutput struct {
 	// active, more than MinRemainingDays left; newest first. Whether one of
 	// them is ours only the CA can tell (sign-csr).
 	UnusedKeys []Key `json:"unusedKeys"`
+	// Recent tells that the active key is not due: more than RotateBeforeDays
+	// are left. If the CA has issued it, a rotation has made it active already.
+	Recent bool `json:"recent"`
+	// PreviousKey is the key to go back to then: the newest one that came
+	// before the active key and is still valid; null where there is none.
+	PreviousKey *Key `json:"previousKey"`
 	// SharedWith lists other targets that use the active kid, as certificates
 	// were shared by a whole org until May 2022. They stay as they are.
 	SharedWith []Target `json:"sharedWith"`
-	// Digest is the SHA-256 (hex) of the target's document without kid and
-	// lastUpdated. The switch compares with it.
+	// Digest is the SHA-256 (hex) of the target's document without the kid, the
+	// dates that Okta keeps beside it, links, and lastUpdated. The switch
+	// compares with it.
 	Digest string `json:"digest"`
 }
 
@@ -49,13 +56,15 @@ type GenerateCSROutput struct {
 	Reused bool `json:"reused"`
 }
 
-// SignCSRInput asks the CA for a certificate (guide, step 3), or, when
-// UnusedKeys are given instead of a CSR, which of them it has issued.
+// SignCSRInput asks the CA for a certificate (guide, step 3), or, without a
+// CSR, which of the UnusedKeys it has issued, and whether it has issued the
+// ActiveKey.
 type SignCSRInput struct {
 	Target     Target   `json:"target"`
 	Policy     Settings `json:"policy"`
 	CSR        *CSR     `json:"csr,omitempty"`
 	UnusedKeys []Key    `json:"unusedKeys,omitempty"`
+	ActiveKey  *Key     `json:"activeKey,omitempty"`
 }
 
 // SignCSROutput holds the certificate, or the published key that is ours. Both
@@ -63,6 +72,8 @@ type SignCSRInput struct {
 type SignCSROutput struct {
 	Certificate *Certificate `json:"certificate,omitempty"`
 	OurKey      *Key         `json:"ourKey,omitempty"`
+	// ActiveIsOurs tells that the CA has issued ActiveKey.
+	ActiveIsOurs bool `json:"activeIsOurs"`
 	// Chain is the CA's chain in PEM, for the partner.
 	Chain string `json:"chain"`
 }
@@ -125,6 +136,9 @@ type RevokeCSRInput struct {
 // RevokeCSROutput lists what was taken back by this call.
 type RevokeCSROutput struct {
 	Revoked []string `json:"revoked"`
+	// Published is the key that Okta made of the input's CSR, where the CSR is
+	// gone because it was published after all, and the answers were lost.
+	Published *Key `json:"published,omitempty"`
 }
 
 // RequestUploadInput asks the approvers (guide, step 7).

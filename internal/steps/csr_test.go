@@ -333,6 +333,17 @@ func TestRevokingACSRThatIsGoneIsDone(t *testing.T) {
 	})
 }
 
+func TestRevokingACSRThatWasPublishedNamesItsKey(t *testing.T) {
+	forBothKinds(t, func(t *testing.T, l *lab) {
+		csr := l.generate().CSR
+		key := l.publish(csr, l.sign(csr))
+		out, err := l.revoke(&csr)
+		if err != nil || len(out.Revoked) != 0 || out.Published == nil || out.Published.Kid != key.Kid {
+			t.Errorf("output %+v, %v; want the key %s", out, err, key.Kid)
+		}
+	})
+}
+
 func TestRevokingWithoutACSRTakesBackAllOfOurs(t *testing.T) {
 	forBothKinds(t, func(t *testing.T, l *lab) {
 		subject := l.policy.Subject.For(l.target)

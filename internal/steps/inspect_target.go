@@ -61,7 +61,7 @@ func (s InspectTarget) Run(ctx context.Context, in rotation.InspectTargetInput) 
 	if err != nil {
 		return none, err
 	}
-	active, unused, err := s.sort(target, kid, listed)
+	active, unused, previous, err := s.sort(target, kid, listed)
 	if err != nil {
 		return none, err
 	}
@@ -73,41 +73,47 @@ func (s InspectTarget) Run(ctx context.Context, in rotation.InspectTargetInput) 
 	if err != nil {
 		return none, err
 	}
-	return rotation.InspectTargetOutput{Target: target, Policy: policy, ActiveKey: active, UnusedKeys: unused, SharedWith: shared, Digest: digest}, nil
+	return rotation.InspectTargetOutput{Target: target, Policy: policy, ActiveKey: active, UnusedKeys: unused, SharedWith: shared, Digest: digest,
+		Recent: remaining(active, s.Now()) > time.Duration(policy.RotateBeforeDays)*rotation.Day, PreviousKey: previous}, nil
 }
 
-// sort tells the active key from those that could be switched to. A key that
-// came before the active one has been in use before, or was passed over: it is
-// never switched to.
-func (s InspectTarget) sort(t rotation.Target, kid string, listed []okta.JSONWebKey) (rotation.Key, []rotation.Key, error) {
-	var active rotation.Key
+// sort tells the active key from those that could be switched to, the newest
+// first, and from the one that was in use before. A key that came before the
+// active one has been in use before, or was passed over: it is never switched
+// to, but on the way back.
+func (s InspectTarget) sort(t rotation.Target, kid string, listed []okta.JSONWebKey) (active rotation.Key, unused []rotation.Key, previous *rotation.Key, err error) {
 	found := false
-	candidates := []rotation.Key{}
+	others := []rotation.Key{}
 	for _, k := range listed {
 		key, _, err := keyOf(k)
 		switch {
 		case err != nil && k.Kid == kid:
-			return active, nil, &rotation.Error{Name: "Target.NoActiveKey",
+			return active, nil, nil, &rotation.Error{Name: "Target.NoActiveKey",
 				Message: fmt.Sprintf("the active key %s of %s (%s) cannot be read", kid, t, t.Label), Err: err}
 		case err != nil:
 			// A key that cannot be read is not ours.
 		case k.Kid == kid:
 			active, found = key, true
 		default:
-			candidates = append(candidates, key)
+			others = append(others, key)
 		}
 	}
 	if !found {
-		return active, nil, rotation.Errorf("Target.NoActiveKey", "the active key %s of %s (%s) is not in its key list: look at its certificates in Okta's admin console", kid, t, t.Label)
+		return active, nil, nil, rotation.Errorf("Target.NoActiveKey", "the active key %s of %s (%s) is not in its key list: look at its certificates in Okta's admin console", kid, t, t.Label)
 	}
-	unused := candidates[:0]
-	for _, key := range candidates {
-		if key.Created.After(active.Created) && remaining(key, s.Now()) > rotation.MinRemainingDays*rotation.Day {
-			unused = append(unused, key)
+	slices.SortStableFunc(others, func(a, b rotation.Key) int { return b.Created.Compare(a.Created) })
+	unused = []rotation.Key{}
+	for _, key := range others {
+		switch left := remaining(key, s.Now()); {
+		case key.Created.After(active.Created):
+			if left > rotation.MinRemainingDays*rotation.Day && len(unused) < maxUnused {
+				unused = append(unused, key)
+			}
+		case previous == nil && left > 0:
+			previous = &key
 		}
 	}
-	slices.SortFunc(unused, func(a, b rotation.Key) int { return b.Created.Compare(a.Created) })
-	return active, unused[:min(len(unused), maxUnused)], nil
+	return active, unused, previous, nil
 }
 
 // sharedWith finds the other targets with the same active key. Since May 2022

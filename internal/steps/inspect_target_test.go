@@ -221,6 +221,46 @@ func TestUnusedKeysCameAfterTheActiveOneAndAreGoodForMoreThan90Days(t *testing.T
 	})
 }
 
+func TestPreviousKeyIsTheNewestBeforeTheActiveOneThatIsStillValid(t *testing.T) {
+	forBothKinds(t, func(t *testing.T, l *lab) {
+		out, err := l.inspect("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.PreviousKey != nil || out.Recent {
+			t.Errorf("a key with 30 days left and none before it: previous %v, recent %v", out.PreviousKey, out.Recent)
+		}
+		active := expiring().Created
+		for _, k := range []oktasim.KeySpec{
+			{Kid: "older", Created: active.Add(-48 * time.Hour), NotAfter: day(400)},
+			{Kid: "before", Created: active.Add(-24 * time.Hour), NotAfter: day(1)},
+			{Kid: "expired", Created: active.Add(-time.Hour), NotAfter: day(-1)},
+			{Kid: "after", Created: active.Add(time.Second), NotAfter: day(400)},
+		} {
+			l.org.AddKey(l.kind(), l.target.ID, oktasim.NewKey(k))
+		}
+		if out, err = l.inspect(""); err != nil || out.PreviousKey == nil || out.PreviousKey.Kid != "before" {
+			t.Errorf("previous key %+v, %v; want the one that came before and is still valid", out.PreviousKey, err)
+		}
+	})
+}
+
+func TestActiveKeyIsRecentWhenItIsNotDue(t *testing.T) {
+	for policy, want := range map[string]bool{
+		`{"rotateBeforeDays": 29}`: true,
+		`{"rotateBeforeDays": 30}`: false,
+		`{"rotateBeforeDays": 31}`: false,
+	} {
+		out, err := newLab(t, rotation.KindApp).inspect(policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.Recent != want {
+			t.Errorf("%s: 30 days left is recent: %v, want %v", policy, out.Recent, want)
+		}
+	}
+}
+
 func TestUnusedKeyThatCannotBeReadIsLeftOut(t *testing.T) {
 	l := newLab(t, rotation.KindApp)
 	l.org.AddKey("app", l.target.ID, spare())

@@ -16,8 +16,8 @@ type PublishCSR struct {
 }
 
 // Run publishes the certificate and gives the key that Okta made of it: one
-// call. When Okta says that the CSR does not exist, an earlier attempt may
-// have published it and lost the answer: then the key is the one in the list
+// call. When Okta says that the CSR does not exist, or refuses the certificate,
+// an earlier attempt may have published it and lost the answer: then the key is the one in the list
 // that has the CSR's public key. That costs a second call.
 func (s PublishCSR) Run(ctx context.Context, in rotation.PublishCSRInput) (rotation.PublishCSROutput, error) {
 	none := rotation.PublishCSROutput{}
@@ -34,12 +34,17 @@ func (s PublishCSR) Run(ctx context.Context, in rotation.PublishCSRInput) (rotat
 	}
 	listed, err := s.Okta.PublishCSR(ctx, in.Target, in.CSR.ID, block.Bytes)
 	if err != nil {
-		if !okta.IsNotFound(err) {
+		// What a published CSR answers is documented nowhere: 404 by Okta's
+		// engineers, 400 would be as likely.
+		if !okta.IsNotFound(err) && !okta.IsInvalid(err) {
 			return none, err
 		}
-		published, lookErr := s.published(ctx, in.Target, cert)
+		published, lookErr := keyWith(ctx, s.Okta, in.Target, cert.PublicKey)
 		if lookErr != nil {
 			return none, lookErr
+		}
+		if published == nil && okta.IsInvalid(err) {
+			return none, err
 		}
 		if published == nil {
 			return none, rotation.Errorf("CSR.Gone", "the CSR %s of %s (%s) is gone and no key of the target came from it: somebody revoked it; start the rotation again", in.CSR.ID, in.Target, in.Target.Label)
@@ -59,20 +64,23 @@ func (s PublishCSR) Run(ctx context.Context, in rotation.PublishCSRInput) (rotat
 	return rotation.PublishCSROutput{Key: key}, nil
 }
 
-func (s PublishCSR) published(ctx context.Context, t rotation.Target, cert *x509.Certificate) (*okta.JSONWebKey, error) {
-	keys, err := s.Okta.Keys(ctx, t)
+// keyWith finds the target's key with this public key; nil when there is none.
+func keyWith(ctx context.Context, c *okta.Client, t rotation.Target, public crypto.PublicKey) (*okta.JSONWebKey, error) {
+	keys, err := c.Keys(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	for _, k := range keys {
-		if _, candidate, err := keyOf(k); err == nil && samePublicKey(candidate, cert) {
+		if _, candidate, err := keyOf(k); err == nil && equalKeys(candidate.PublicKey, public) {
 			return &k, nil
 		}
 	}
 	return nil, nil
 }
 
-func samePublicKey(a, b *x509.Certificate) bool {
-	public, ok := a.PublicKey.(interface{ Equal(x crypto.PublicKey) bool })
-	return ok && public.Equal(b.PublicKey)
+func samePublicKey(a, b *x509.Certificate) bool { return equalKeys(a.PublicKey, b.PublicKey) }
+
+func equalKeys(a, b crypto.PublicKey) bool {
+	public, ok := a.(interface{ Equal(x crypto.PublicKey) bool })
+	return ok && public.Equal(b)
 }

@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"io"
 	"math/big"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -181,6 +183,32 @@ func TestPublicationThatOktaRefusesIsShownWithOktasReason(t *testing.T) {
 			t.Errorf("%d keys and %d pending CSRs, want one each", len(l.keys()), len(l.pending()))
 		}
 	})
+}
+
+// What Okta answers to the publication of a CSR that is published already is
+// documented nowhere.
+func TestPublicationThatIsRefusedBecauseItWasMadeIsFound(t *testing.T) {
+	forBothKinds(t, func(t *testing.T, l *lab) {
+		csr := l.generate().CSR
+		certificate := l.sign(csr)
+		key := l.publish(csr, certificate)
+		l.okta = l.client(func(next http.RoundTripper) http.RoundTripper { return refusingPublications{next} })
+		out, err := l.tryPublish(csr, certificate)
+		if err != nil || out.Key.Kid != key.Kid {
+			t.Errorf("%s, %v; want the key %s", out.Key.Kid, err, key.Kid)
+		}
+	})
+}
+
+// refusingPublications answers 400 where the simulated org answers 404.
+type refusingPublications struct{ next http.RoundTripper }
+
+func (p refusingPublications) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !strings.HasSuffix(r.URL.Path, "/lifecycle/publish") {
+		return p.next.RoundTrip(r)
+	}
+	return &http.Response{StatusCode: http.StatusBadRequest, Status: "400 Bad Request", Header: http.Header{}, Request: r,
+		Body: io.NopCloser(strings.NewReader(`{"errorCode":"E0000001","errorSummary":"Api validation failed: csr"}`))}, nil
 }
 
 func TestKeyWithAnotherPublicKeyThanTheCertificateIsRefused(t *testing.T) {

@@ -2,6 +2,8 @@ package steps
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/base64"
 
 	"keyturn/internal/okta"
 	"keyturn/internal/rotation"
@@ -13,7 +15,7 @@ type RevokeCSR struct {
 }
 
 // Run takes back a CSR that will not be used. A CSR that is gone counts as
-// taken back. Without a CSR in the input, the answer that named it was lost:
+// taken back, or was published after all: then the key is named (a second call). Without a CSR in the input, the answer that named it was lost:
 // then the pending ones that are ours are taken back.
 func (s RevokeCSR) Run(ctx context.Context, in rotation.RevokeCSRInput) (rotation.RevokeCSROutput, error) {
 	out := rotation.RevokeCSROutput{Revoked: []string{}}
@@ -36,7 +38,30 @@ func (s RevokeCSR) Run(ctx context.Context, in rotation.RevokeCSRInput) (rotatio
 		}
 		if err == nil {
 			out.Revoked = append(out.Revoked, csr.ID)
+			continue
+		}
+		if out.Published, err = s.published(ctx, in.Target, csr); err != nil {
+			return out, err
 		}
 	}
 	return out, nil
+}
+
+// published finds the key that Okta made of a CSR that is gone; nil when
+// somebody has revoked it.
+func (s RevokeCSR) published(ctx context.Context, t rotation.Target, csr rotation.CSR) (*rotation.Key, error) {
+	der, err := base64.StdEncoding.DecodeString(csr.Request)
+	if err != nil {
+		return nil, nil //nolint:nilerr // what is no CSR was never published
+	}
+	request, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return nil, nil //nolint:nilerr // as above
+	}
+	listed, err := keyWith(ctx, s.Okta, t, request.PublicKey)
+	if err != nil || listed == nil {
+		return nil, err
+	}
+	key, _, err := keyOf(*listed)
+	return &key, err
 }

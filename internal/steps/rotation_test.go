@@ -32,6 +32,7 @@ type run struct {
 	signed    rotation.Certificate
 	newKey    *rotation.Key
 	active    string // the kid in use, as a step read it last
+	resumed   bool   // the active key is ours already: nothing is left to do
 }
 
 func newRun(c *okta.Client, target rotation.Target) *run { return &run{okta: c, target: target} }
@@ -41,9 +42,8 @@ type step struct {
 	do   func(context.Context) error
 }
 
-// steps are what is left to do of a rotation from its start. A target that is
-// no longer due has been switched by the rotation before: only the check of
-// its metadata is left.
+// steps are those of a rotation in the order before-switch, with the choices of
+// the state machine (AnyUnusedKeys, KeyIsOurs) inside.
 func (r *run) steps() []step {
 	return []step{
 		{"inspect-target", r.inspect}, {"generate-csr", r.generate}, {"publish-csr", r.publish},
@@ -58,20 +58,23 @@ func (r *run) inspect(ctx context.Context) error {
 		return err
 	}
 	r.inspected, r.target, r.active = out, out.Target, out.ActiveKey.Kid
-	if out.ActiveKey.Kid != oldKid {
-		r.newKey = &out.ActiveKey
+	if !out.Recent && len(out.UnusedKeys) == 0 {
 		return nil
 	}
-	if len(out.UnusedKeys) > 0 {
-		recognized, err := signer().Run(ctx, rotation.SignCSRInput{Target: r.target, Policy: out.Policy, UnusedKeys: out.UnusedKeys})
-		r.newKey = recognized.OurKey
-		return err
+	in := rotation.SignCSRInput{Target: r.target, Policy: out.Policy, UnusedKeys: out.UnusedKeys}
+	if out.Recent {
+		in.ActiveKey = &out.ActiveKey
 	}
-	return nil
+	recognized, err := signer().Run(ctx, in)
+	r.newKey, r.resumed = recognized.OurKey, recognized.ActiveIsOurs
+	if r.resumed {
+		r.newKey = &out.ActiveKey
+	}
+	return err
 }
 
 func (r *run) generate(ctx context.Context) error {
-	if r.newKey != nil {
+	if r.newKey != nil || r.resumed {
 		return nil
 	}
 	out, err := steps.GenerateCSR{Okta: r.okta}.Run(ctx, rotation.GenerateCSRInput{Target: r.target, Policy: r.inspected.Policy})
@@ -87,7 +90,7 @@ func (r *run) generate(ctx context.Context) error {
 }
 
 func (r *run) publish(ctx context.Context) error {
-	if r.newKey != nil {
+	if r.newKey != nil || r.resumed {
 		return nil
 	}
 	out, err := steps.PublishCSR{Okta: r.okta}.Run(ctx, rotation.PublishCSRInput{Target: r.target, CSR: r.csr, Certificate: r.signed})
@@ -99,7 +102,7 @@ func (r *run) publish(ctx context.Context) error {
 }
 
 func (r *run) update(ctx context.Context) error {
-	if r.inspected.ActiveKey.Kid == r.newKey.Kid {
+	if r.resumed {
 		return nil
 	}
 	out, err := steps.UpdateKeyCredential{Okta: r.okta}.Run(ctx, rotation.UpdateKeyCredentialInput{
@@ -109,6 +112,9 @@ func (r *run) update(ctx context.Context) error {
 }
 
 func (r *run) verify(ctx context.Context) error {
+	if r.resumed {
+		return nil
+	}
 	_, err := steps.VerifyKey{Okta: r.okta}.Run(ctx, rotation.VerifyKeyInput{Target: r.target, Key: *r.newKey, ActiveKid: r.active})
 	return err
 }

@@ -26,16 +26,16 @@ type SignCSR struct {
 }
 
 // Run has the CA sign the CSR and checks the certificate before anybody
-// publishes it. Asked about unused keys, it says instead which of them the CA
-// has issued: the first in the list that it has. Running it again signs again,
+// publishes it. Asked about keys, it says instead which of the unused ones the
+// CA has issued, the first in the list that it has, and whether the active one. Running it again signs again,
 // with another serial number; only what is published counts.
 func (s SignCSR) Run(ctx context.Context, in rotation.SignCSRInput) (rotation.SignCSROutput, error) {
 	none := rotation.SignCSROutput{}
 	if err := in.Target.Validate(); err != nil {
 		return none, err
 	}
-	if (in.CSR == nil) == (len(in.UnusedKeys) == 0) {
-		return none, rotation.Errorf("Input.Invalid", "give either csr, to have it signed, or unusedKeys, to learn which of them the CA has issued")
+	if (in.CSR == nil) == (len(in.UnusedKeys) == 0 && in.ActiveKey == nil) {
+		return none, rotation.Errorf("Input.Invalid", "give either csr, to have it signed, or unusedKeys and activeKey, to learn which of them the CA has issued")
 	}
 	authority, err := s.CA(ctx)
 	if err != nil {
@@ -43,8 +43,13 @@ func (s SignCSR) Run(ctx context.Context, in rotation.SignCSRInput) (rotation.Si
 	}
 	chain := string(authority.Chain().PEM())
 	if in.CSR == nil {
-		ours, err := recognize(authority, in.UnusedKeys)
-		return rotation.SignCSROutput{OurKey: ours, Chain: chain}, err
+		out := rotation.SignCSROutput{Chain: chain}
+		if out.OurKey, err = recognize(authority, in.UnusedKeys); err != nil || in.ActiveKey == nil {
+			return out, err
+		}
+		active, err := recognize(authority, []rotation.Key{*in.ActiveKey})
+		out.ActiveIsOurs = active != nil
+		return out, err
 	}
 	der, err := base64.StdEncoding.DecodeString(in.CSR.Request)
 	if err != nil {

@@ -79,13 +79,35 @@ func TestSigningRecognisesTheFirstKeyThatTheCAIssued(t *testing.T) {
 	}
 }
 
+func TestSigningTellsWhetherTheCAIssuedTheActiveKey(t *testing.T) {
+	l := newLab(t, rotation.KindApp)
+	ours, foreign := l.published(), rotation.Key{Kid: "foreign", Certificate: spare().X5C}
+	for _, c := range []struct {
+		active rotation.Key
+		unused []rotation.Key
+		want   bool
+	}{
+		{ours, nil, true},
+		{foreign, nil, false},
+		{foreign, []rotation.Key{ours}, false},
+	} {
+		out, err := signer().Run(t.Context(), rotation.SignCSRInput{Target: l.target, Policy: l.policy, ActiveKey: &c.active, UnusedKeys: c.unused})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.ActiveIsOurs != c.want || (out.OurKey != nil) != (len(c.unused) > 0) {
+			t.Errorf("active %s, %d unused: ours %v, our key %v", c.active.Kid, len(c.unused), out.ActiveIsOurs, out.OurKey)
+		}
+	}
+}
+
 func TestSigningWantsEitherACSROrKeys(t *testing.T) {
 	l := newLab(t, rotation.KindApp)
 	both := rotation.SignCSRInput{Target: l.target, Policy: l.policy, CSR: &rotation.CSR{ID: "csr"}, UnusedKeys: []rotation.Key{{}}}
 	neither := rotation.SignCSRInput{Target: l.target, Policy: l.policy}
 	for _, in := range []rotation.SignCSRInput{both, neither} {
 		_, err := signer().Run(t.Context(), in)
-		wantError(t, err, "Input.Invalid", "give either csr, to have it signed, or unusedKeys, to learn which of them the CA has issued")
+		wantError(t, err, "Input.Invalid", "give either csr, to have it signed, or unusedKeys and activeKey, to learn which of them the CA has issued")
 	}
 }
 

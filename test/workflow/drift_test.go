@@ -222,23 +222,6 @@ func TestWhatAnInterruptedRotationLeftIsTakenUp(t *testing.T) {
 		again.noNewKey()
 		again.switched(report.NewKid)
 	})
-	t.Run("its switch, after it was stopped behind that: the next one replaces the new key again", func(t *testing.T) {
-		t.Parallel()
-		s := app(t)
-		r := s.rotate(policy{"uploadOrder": "after-switch"})
-		r.request(playground.Approver)
-		if _, err := sfn.NewFromConfig(s.p.Cloud.Config()).StopExecution(s.ctx, &sfn.StopExecutionInput{ExecutionArn: &r.rotation.ARN}); err != nil {
-			t.Fatal(err)
-		}
-		again := s.of(t)
-		next := again.rotate(nil)
-		next.answer("confirm", "")
-		report := next.end()
-		ended(t, "Completed", report)
-		same(t, "the old key", again.oldKid, report.OldKid)
-		again.oneNewKey(report)
-		again.switched(report.NewKid)
-	})
 }
 
 // generateCSR leaves a CSR pending, as a client of Okta's API does.

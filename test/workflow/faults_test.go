@@ -167,6 +167,8 @@ func TestAFaultThatStaysEndsTheRotation(t *testing.T) {
 			if len(published) != len(s.keys)+1 {
 				t.Fatalf("the org has the keys %v", published)
 			}
+			same(t, "the report's new key", published[len(published)-1], report.NewKid)
+			leftBehind(t, report)
 			again := s.of(t)
 			r := again.rotate(nil)
 			r.answer("confirm", "")
@@ -191,7 +193,7 @@ func TestAFaultThatStaysEndsTheRotation(t *testing.T) {
 		t.Run("at the verification the old key comes back, "+string(kind), func(t *testing.T) {
 			t.Parallel()
 			s := either(t, kind)
-			s.p.Org.Fail(oktasim.Fault{ID: s.target.ID, Operation: o.metadata, Kind: oktasim.FaultInternal, Times: 7})
+			s.p.Org.Fail(oktasim.Fault{ID: s.target.ID, Operation: o.metadata, Kind: oktasim.FaultInternal, Times: 21})
 			r := s.rotate(nil)
 			r.answer("confirm", "")
 			report := r.end()
@@ -201,10 +203,22 @@ func TestAFaultThatStaysEndsTheRotation(t *testing.T) {
 			s.inMetadata(s.oldKid)
 			leftBehind(t, report)
 		})
+		t.Run("a way back that Okta refuses for hours is still gone, "+string(kind), func(t *testing.T) {
+			t.Parallel()
+			s := either(t, kind)
+			s.p.Org.Fail(oktasim.Fault{ID: s.target.ID, Operation: o.replace, Nth: 2, Times: 15, Kind: oktasim.FaultReadOnly})
+			s.p.Org.Fail(oktasim.Fault{ID: s.target.ID, Operation: o.replace, Nth: 17, Times: 10, Kind: oktasim.FaultForbidden})
+			r := s.rotate(policy{"uploadOrder": "after-switch"})
+			r.answer("reject", "not possible")
+			report := r.end()
+			ended(t, "RolledBack", report)
+			s.switched(s.oldKid)
+			s.inMetadata(s.oldKid)
+		})
 		t.Run("on the way back too: the report says both, and who must act, "+string(kind), func(t *testing.T) {
 			t.Parallel()
 			s := either(t, kind)
-			s.p.Org.Fail(oktasim.Fault{ID: s.target.ID, Operation: o.metadata, Kind: oktasim.FaultInternal, Times: 7})
+			s.p.Org.Fail(oktasim.Fault{ID: s.target.ID, Operation: o.metadata, Kind: oktasim.FaultInternal, Times: 21})
 			s.p.Org.Fail(oktasim.Fault{ID: s.target.ID, Operation: o.replace, Nth: 2, Times: 100, Kind: oktasim.FaultReadOnly})
 			r := s.rotate(nil)
 			r.answer("confirm", "")

@@ -28,7 +28,7 @@ const (
 	waitScale     = 0.001
 	callbackScale = 3.0 / (24 * 60 * 60)
 	oneDay        = 1
-	aYear         = 365
+	aYear         = 360
 )
 
 // atOnce is how many tests run at the same time. A rotation mostly waits: for

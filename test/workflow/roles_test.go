@@ -151,6 +151,9 @@ func TestEveryFunctionHasARoleOfItsOwnThatNamesWhatItMayDo(t *testing.T) {
 				if len(actions) == 0 || len(targets) == 0 {
 					t.Errorf("%s names no action or no resource", where)
 				}
+				if limit := text(at(statement, "Condition", "StringEquals", "ses:FromAddress")); text(at(statement, "Action")) == "ses:SendEmail" && limit == `{"!Ref":"SenderAddress"}` {
+					continue // see the comment in the template
+				}
 				everything := slices.ContainsFunc(targets, func(r any) bool { return strings.Contains(text(r), "*") })
 				for _, action := range actions {
 					if strings.Contains(text(action), "*") {

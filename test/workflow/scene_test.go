@@ -68,7 +68,17 @@ func app(t *testing.T, spec ...oktasim.AppSpec) *scene {
 	if s.Label == "" {
 		s.Label = label(t)
 	}
+	if s.Key == nil {
+		s.Created, s.Key = due()
+	}
 	return look(t, stack, rotation.Target{Kind: rotation.KindApp, ID: stack.Org.AddApp(s), Label: s.Label})
+}
+
+// due is a key that expires in 30 days, made together with its target.
+func due() (time.Time, *oktasim.Key) {
+	now := time.Now().UTC().Truncate(time.Second)
+	created := now.AddDate(-2, 0, 0)
+	return created, oktasim.NewKey(oktasim.KeySpec{Created: created, NotAfter: now.AddDate(0, 0, 30)})
 }
 
 // idp gives a test an IdP of its own. spec may be left out.
@@ -80,6 +90,9 @@ func idp(t *testing.T, spec ...oktasim.IDPSpec) *scene {
 	}
 	if s.Label == "" {
 		s.Label = label(t)
+	}
+	if s.Key == nil {
+		s.Created, s.Key = due()
 	}
 	return look(t, stack, rotation.Target{Kind: rotation.KindIDP, ID: stack.Org.AddIDP(s), Label: s.Label})
 }
