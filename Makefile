@@ -27,11 +27,12 @@ help: ## list the targets
 
 setup: .venv/.installed ## install the Python tools into .venv (the others do it by themselves)
 
-.venv/.installed: tools/requirements.txt
+.venv/.installed: tools/requirements.txt tools/requirements-axe.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Python 3.10 or newer is needed; name one with PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r tools/requirements.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tools/requirements-axe.txt
 	@touch $@
 
 build: ## build all functions for Lambda into build/ (ARCH=arm64 or amd64)
@@ -44,7 +45,8 @@ build: ## build all functions for Lambda into build/ (ARCH=arm64 or amd64)
 test: setup ## run everything that is tested, with the race detector
 	@mkdir -p $(TEST_LOGS)
 	$(TOOL) gotestsum $(GOTESTSUM_FLAGS) --jsonfile $(TEST_LOGS)/unit.json -- -race ./...
-	cd test && go tool -modfile=../tools/go.mod gotestsum $(GOTESTSUM_FLAGS) --jsonfile ../$(TEST_LOGS)/e2e.json -- -race -count=1 ./...
+	KEYTURN_BROWSER=$$(tools/browser) && export KEYTURN_BROWSER && cd test && \
+		go tool -modfile=../tools/go.mod gotestsum $(GOTESTSUM_FLAGS) --jsonfile ../$(TEST_LOGS)/e2e.json -- -race -count=1 ./...
 
 lint: setup ## gofmt, golangci-lint, govulncheck, sam validate, cfn-lint, the state machines
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || \
