@@ -24,6 +24,7 @@ var inputs = map[string]func() any{
 	"update-key-credential": func() any { return new(rotation.UpdateKeyCredentialInput) },
 	"verify-key":            func() any { return new(rotation.VerifyKeyInput) },
 	"revoke-csr":            func() any { return new(rotation.RevokeCSRInput) },
+	"read-metadata":         func() any { return new(rotation.ReadMetadataInput) },
 	"request-upload":        func() any { return new(rotation.RequestUploadInput) },
 	"confirm-upload":        func() any { return new(events.LambdaFunctionURLRequest) },
 	"rotation-requested": func() any {

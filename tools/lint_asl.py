@@ -2,7 +2,8 @@
 
 statelint, AWS's own linter, finds states that nothing leads to, unknown
 targets of Next, and fields that JSONata states may not have. It knows no
-TimeoutSeconds with an expression, which AWS takes: it sees a number there.
+TimeoutSeconds or Timestamp with an expression, which AWS takes: it sees a
+number or a date there.
 The parser of LocalStack's interpreter (in moto) takes the definition as it is
 and refuses unknown fields and types. Expressions are parsed by the same
 JSONata engine that the local AWS runs.
@@ -44,16 +45,19 @@ def expressions(node, path="$"):
             yield from expressions(child, f"{path}[{i}]")
 
 
-def without_timeout_expressions(node):
+STAND_INS = {"TimeoutSeconds": 60, "Timestamp": "2030-01-01T00:00:00Z"}
+
+
+def without_time_expressions(node):
     if isinstance(node, dict):
         return {
-            key: 60
-            if key == "TimeoutSeconds" and isinstance(child, str) and child.startswith("{%")
-            else without_timeout_expressions(child)
+            key: STAND_INS[key]
+            if key in STAND_INS and isinstance(child, str) and child.startswith("{%")
+            else without_time_expressions(child)
             for key, child in node.items()
         }
     if isinstance(node, list):
-        return [without_timeout_expressions(child) for child in node]
+        return [without_time_expressions(child) for child in node]
     return node
 
 
@@ -71,7 +75,7 @@ def problems(path):
     definition = json.loads(text)
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder) / path.name
-        copy.write_text(json.dumps(without_timeout_expressions(definition)), encoding="utf-8")
+        copy.write_text(json.dumps(without_time_expressions(definition)), encoding="utf-8")
         lint = subprocess.run(
             [sys.executable, pathlib.Path(sys.executable).with_name("statelint"), copy],
             capture_output=True,

@@ -63,9 +63,17 @@ type content struct {
 	Console    string
 }
 
-// Orders are the upload orders to choose from.
-func (content) Orders() []rotation.UploadOrder {
-	return []rotation.UploadOrder{rotation.BeforeSwitch, rotation.AfterSwitch}
+// Ways are the rotations to choose from.
+func (content) Ways() []string {
+	return []string{"before-switch", "before-switch, then ask about sign-in", "after-switch"}
+}
+
+// policies are those of the ways; the first one is the usual.
+var policies = map[string]map[string]any{
+	"":                                      {"uploadOrder": rotation.BeforeSwitch},
+	"before-switch":                         {"uploadOrder": rotation.BeforeSwitch},
+	"before-switch, then ask about sign-in": {"uploadOrder": rotation.BeforeSwitch, "confirmSignIn": true},
+	"after-switch":                          {"uploadOrder": rotation.AfterSwitch},
 }
 
 func (d desk) show(w http.ResponseWriter, r *http.Request) {
@@ -136,7 +144,8 @@ func (d desk) document(t rotation.Target) []byte {
 	return nil
 }
 
-// mail shows one mail as it was sent.
+// mail shows one mail as it was sent: its HTML as a mail program does, which
+// runs no scripts, or with ?text its plain text.
 func (d desk) mail(w http.ResponseWriter, r *http.Request) {
 	mails, err := d.p.Cloud.Mails(r.Context())
 	if err != nil {
@@ -144,6 +153,12 @@ func (d desk) mail(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, m := range mails {
+		if m.ID == r.PathValue("id") && m.HTML != "" && !r.URL.Query().Has("text") {
+			w.Header().Set("Content-Security-Policy", "sandbox allow-top-navigation-by-user-activation allow-popups; default-src 'none'; style-src 'unsafe-inline'")
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_, _ = w.Write([]byte(m.HTML))
+			return
+		}
 		if m.ID == r.PathValue("id") {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			_, _ = fmt.Fprintf(w, "From: %s\nTo: %s\nSubject: %s\n\n%s", m.From, strings.Join(m.To, ", "), m.Subject, m.Text)
@@ -161,13 +176,14 @@ func (d desk) start(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 1<<12)
 	t := rotation.Target{Kind: rotation.Kind(r.PostFormValue("kind")), ID: r.PostFormValue("id")}
-	order := r.PostFormValue("order")
-	if order == "" {
-		order = string(rotation.BeforeSwitch)
+	policy := policies[r.PostFormValue("way")]
+	if policy == nil {
+		http.Error(w, "this desk knows no such way", http.StatusBadRequest)
+		return
 	}
 	// With the time in its name: here one rotates the same key again and again.
 	name := rotation.ExecutionName(t, okta.Document{Kind: t.Kind, Raw: d.document(t)}.ActiveKid(), time.Now()) + time.Now().UTC().Format("-150405")
-	started, err := d.p.Rotate(r.Context(), name, t, map[string]string{"uploadOrder": order})
+	started, err := d.p.Rotate(r.Context(), name, t, policy)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return

@@ -59,7 +59,7 @@ Keyturn runs on this machine. Ctrl-C ends it and leaves nothing behind.
 
 Start a rotation on the desk, or with
 
-  curl -d kind=app -d id=%s -d order=before-switch %s/start
+  curl -d kind=app -d id=%s -d way=before-switch %s/start
 
 then open the link in the mail that the desk shows. With the AWS CLI:
 

@@ -6,10 +6,12 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +27,9 @@ var (
 	now     = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	linkKey = bytes.Repeat([]byte("k"), 64)
 )
+
+// taskToken looks like one of Step Functions'.
+var taskToken = "AQCEAAAAKgAAAAMAAAAAAAAAAe1" + strings.Repeat("q0Zx+8/Wd7LkT3vB", 40) + "=="
 
 func newSealer(t testing.TB, secret []byte) *approval.Sealer {
 	t.Helper()
@@ -46,35 +51,29 @@ func seal(t testing.TB, s *approval.Sealer, c approval.Claim) string {
 
 func salesforce() approval.Claim {
 	return approval.Claim{
-		TaskToken:   taskToken,
-		Target:      rotation.Target{Kind: rotation.KindApp, ID: "0oa1gjh63g214q0Hq0g4", Label: "Salesforce", Name: "salesforce"},
-		Order:       rotation.BeforeSwitch,
-		OldKid:      "old-kid",
-		NewKid:      "new-kid",
-		OldNotAfter: now.Add(30 * rotation.Day),
-		NewNotAfter: now.Add(397 * rotation.Day),
-		SHA256:      "AA:BB",
-		Approver:    "crm@example.com",
-		Expires:     now.Add(rotation.Day),
+		TaskToken: taskToken,
+		Stage:     rotation.StageUpload,
+		Execution: "app-0oa1gjh63g214q0Hq0g4-SIMcCQNY-20260301",
+		Target:    rotation.Target{Kind: rotation.KindApp, ID: "0oa1gjh63g214q0Hq0g4", Label: "Salesforce"},
+		Approver:  "crm@example.com",
+		Expires:   now.Add(rotation.Day),
 	}
 }
 
 func TestALinkGivesBackWhatWasSealed(t *testing.T) {
 	s := newSealer(t, linkKey)
-	date := rapid.Custom(func(t *rapid.T) time.Time {
-		return time.Unix(rapid.Int64Range(0, 1<<36).Draw(t, "seconds"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC()
-	})
 	rapid.Check(t, func(t *rapid.T) {
 		text := func(name string) string { return rapid.String().Draw(t, name) }
 		c := approval.Claim{
-			TaskToken: text("token"),
+			TaskToken: rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), base64.StdEncoding.EncodeToString)).Draw(t, "token"),
+			Stage:     rapid.SampledFrom([]rotation.Stage{rotation.StageUpload, rotation.StagePlanned, rotation.StageSignIn}).Draw(t, "stage"),
+			Execution: text("execution"),
 			Target: rotation.Target{
 				Kind: rapid.SampledFrom([]rotation.Kind{rotation.KindApp, rotation.KindIDP}).Draw(t, "kind"),
-				ID:   text("id"), Label: text("label"), Name: text("name"),
+				ID:   text("id"), Label: rapid.StringN(0, 40, -1).Draw(t, "label"),
 			},
-			Order:  rapid.SampledFrom([]rotation.UploadOrder{rotation.BeforeSwitch, rotation.AfterSwitch}).Draw(t, "order"),
-			OldKid: text("old kid"), NewKid: text("new kid"), SHA256: text("fingerprint"), Approver: text("approver"),
-			OldNotAfter: date.Draw(t, "old"), NewNotAfter: date.Draw(t, "new"), Expires: date.Draw(t, "expires"),
+			Approver: text("approver"),
+			Expires:  time.Unix(rapid.Int64Range(0, 1<<36).Draw(t, "seconds"), 0).UTC(),
 		}
 		link, err := s.Seal(c)
 		if err != nil {
@@ -91,6 +90,38 @@ func TestALinkGivesBackWhatWasSealed(t *testing.T) {
 			t.Fatal(diff)
 		}
 	})
+}
+
+func TestALongLabelIsShortenedInTheLink(t *testing.T) {
+	s := newSealer(t, linkKey)
+	c := salesforce()
+	c.Target.Label = strings.Repeat("ü", 100)
+	got, err := s.Open(seal(t, s, c), now)
+	if want := strings.Repeat("ü", 39) + "…"; err != nil || got.Target.Label != want {
+		t.Errorf("%q, %v; want %q", got.Target.Label, err, want)
+	}
+}
+
+// Step Functions' task tokens have some 700 characters of base64 now, and may
+// have 2,048 (Step Functions API, SendTaskSuccess).
+func TestALinkIsShortEnoughForMailProgramsAndChats(t *testing.T) {
+	s := newSealer(t, linkKey)
+	c := salesforce()
+	c.Target.Label, c.Approver = strings.Repeat("標", 100), strings.Repeat("a", 52)+"@example.com"
+	c.Execution = strings.Repeat("e", 80)
+	const base = "https://abcdefghijklmnopqrstuvwxyz234567.lambda-url.ap-southeast-1.on.aws/a/"
+	for _, size := range []int{1024, 2048} {
+		raw := make([]byte, size/4*3)
+		rand.Read(raw)
+		c.TaskToken = base64.StdEncoding.EncodeToString(raw)
+		link := seal(t, s, c)
+		if got, err := s.Open(link, now); err != nil || got.TaskToken != c.TaskToken {
+			t.Errorf("a token of %d characters does not come back: %v", size, err)
+		}
+		if whole := len(base + link); size == 1024 && whole >= 2000 {
+			t.Errorf("with a token of %d characters the link has %d", size, whole)
+		}
+	}
 }
 
 func TestALinkHidesItsClaim(t *testing.T) {
@@ -176,10 +207,10 @@ func TestALinkOfAnotherKeyIsDamaged(t *testing.T) {
 
 func TestALinkOfAnotherVersionIsDamaged(t *testing.T) {
 	s := newSealer(t, linkKey)
-	if c, err := s.Open(sealedAs(t, 1, linkKey), now); err != nil || c.Approver != "crm@example.com" {
-		t.Fatalf("version 1, sealed by the test: %+v, %v", c, err)
+	if c, err := s.Open(sealedAs(t, 2, linkKey), now); err != nil || c.Approver != "crm@example.com" {
+		t.Fatalf("version 2, sealed by the test: %+v, %v", c, err)
 	}
-	for _, version := range []byte{0, 2, 255} {
+	for _, version := range []byte{0, 1, 3, 255} {
 		damaged(t, s, sealedAs(t, version, linkKey))
 	}
 }
@@ -188,11 +219,14 @@ func TestALinkOfAnotherVersionIsDamaged(t *testing.T) {
 // authentic.
 func sealedAs(t *testing.T, version byte, secret []byte) string {
 	t.Helper()
-	key, err := hkdf.Key(sha256.New, secret, nil, "keyturn link v1", 32)
-	if err != nil {
-		t.Fatal(err)
+	derive := func(purpose string, size int) []byte {
+		key, err := hkdf.Key(sha256.New, secret, nil, purpose, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
 	}
-	block, err := aes.NewCipher(key)
+	block, err := aes.NewCipher(derive("keyturn link v2", 32))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,12 +234,12 @@ func sealedAs(t *testing.T, version byte, secret []byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := json.Marshal(salesforce())
-	if err != nil {
-		t.Fatal(err)
-	}
-	sealed := append([]byte{version}, make([]byte, aead.NonceSize())...)
-	return base64.RawURLEncoding.EncodeToString(aead.Seal(sealed, sealed[1:], plain, sealed[:1]))
+	claim := fmt.Sprintf(`{"s":"upload","e":"e","k":"app","i":"0oa1","a":"crm@example.com","x":%d}`, now.Add(rotation.Day).Unix())
+	plain := append(binary.AppendUvarint(nil, uint64(len(claim))), claim...)
+	plain = append(plain, 0, 't')
+	sealed := append([]byte{version}, derive("keyturn link id v2", 4)...)
+	sealed = append(sealed, make([]byte, aead.NonceSize())...)
+	return base64.RawURLEncoding.EncodeToString(aead.Seal(sealed, sealed[5:], plain, sealed[:5]))
 }
 
 func TestALinkWorksUntilItsExpiry(t *testing.T) {
@@ -244,7 +278,7 @@ func TestAFormTokenIsForOneLinkAndTwelveHours(t *testing.T) {
 	s := newSealer(t, linkKey)
 	link, other := seal(t, s, salesforce()), seal(t, s, salesforce())
 	shown := now
-	token := s.FormToken(link, shown)
+	token := s.FormToken(link, "request", shown)
 	for title, test := range map[string]struct {
 		token, link string
 		at          time.Time
@@ -263,20 +297,23 @@ func TestAFormTokenIsForOneLinkAndTwelveHours(t *testing.T) {
 		"longer":                            {token + "AAAA", link, shown, false},
 		"not base64":                        {"!" + token[1:], link, shown, false},
 		"the link itself":                   {link, link, shown, false},
-		"of another link key":               {newSealer(t, bytes.Repeat([]byte("o"), 64)).FormToken(link, shown), link, shown, false},
-		"before 1970":                       {s.FormToken(link, time.Unix(-1, 0)), link, shown, false},
+		"of another link key":               {newSealer(t, bytes.Repeat([]byte("o"), 64)).FormToken(link, "request", shown), link, shown, false},
+		"before 1970":                       {s.FormToken(link, "request", time.Unix(-1, 0)), link, shown, false},
 	} {
 		t.Run(title, func(t *testing.T) {
-			if got := s.CheckForm(test.token, test.link, test.at); got != test.want {
+			if got := s.CheckForm(test.token, test.link, "request", test.at); got != test.want {
 				t.Errorf("the form is taken: %v, want %v", got, test.want)
 			}
 		})
+	}
+	if s.CheckForm(token, link, "another request", shown) || s.CheckForm(token, link, "", shown) {
+		t.Error("the form is taken for another request")
 	}
 	for i := range token {
 		for bit := range 7 {
 			altered := []byte(token)
 			altered[i] ^= 1 << bit
-			if s.CheckForm(string(altered), link, shown) {
+			if s.CheckForm(string(altered), link, "request", shown) {
 				t.Errorf("taken with bit %d of character %d flipped", bit, i)
 			}
 		}
@@ -320,4 +357,24 @@ func damaged(t testing.TB, s *approval.Sealer, link string) {
 	if c != (approval.Claim{}) {
 		t.Errorf("a damaged link gives a claim for %s", c.Target)
 	}
+}
+
+func FuzzOpen(f *testing.F) {
+	s := newSealer(f, linkKey)
+	link := seal(f, s, salesforce())
+	f.Add(link[1:])
+	f.Add(link[:len(link)-1])
+	f.Add(link + link)
+	f.Add(link[:40])
+	f.Add("AgAAAA")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := s.Open(text, now)
+		if err == nil {
+			t.Fatalf("%q is opened as %+v", text, c)
+		}
+		if s.CheckForm(text, link, "request", now) {
+			t.Fatalf("%q is taken for a form's token", text)
+		}
+	})
 }

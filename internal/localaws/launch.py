@@ -97,7 +97,9 @@ def serve():
     task_tokens(stepfunctions)
     jsonata(stepfunctions)
     mail_authorization(app)
+    mail_attachments(app)
     answer_authorization(iam_actions, stepfunctions)
+    event_authorization(iam_actions)
 
     def stop():
         lambda_runtime.reset()
@@ -137,6 +139,9 @@ def callbacks(sfn, scale):
 
     AWS: TimeoutSeconds may be a JSONata expression. MiniStack takes numbers.
 
+    AWS: a TaskScheduled event in the history shows the task's arguments.
+    MiniStack leaves them out.
+
     Here only: scale multiplies TimeoutSeconds of these tasks, so that a person
     may have days on AWS and seconds in a test. SFN_WAIT_SCALE, MiniStack's own
     setting for Wait and for the pauses between retries, leaves it alone.
@@ -146,6 +151,7 @@ def callbacks(sfn, scale):
     execute_task = sfn._execute_task
     apply_arguments = sfn._apply_jsonata_arguments
     invoke_with_callback = sfn._invoke_with_callback
+    add_event = sfn._add_event
 
     class Task(dict):
         """A Task state, of which an attempt may replace fields; written is the original."""
@@ -172,7 +178,16 @@ def callbacks(sfn, scale):
                     "States.QueryEvaluationError",
                     f"The TimeoutSeconds field must be a positive integer, but was: {json.dumps(seconds)}")
             state["TimeoutSeconds"] = int(seconds)
+        waiting.arguments = arguments
         return arguments
+
+    # Follows the arguments in the same thread.
+    def patched_add_event(execution, event_type, details=None):
+        if event_type == "TaskScheduled":
+            task = {**details["taskScheduledEventDetails"], "region": sfn.get_region(),
+                    "parameters": json.dumps(getattr(waiting, "arguments", None))}
+            details = {"taskScheduledEventDetails": task}
+        return add_event(execution, event_type, details)
 
     def patched_invoke_with_callback(resource, data, token, state):
         waiting.token = token
@@ -193,6 +208,7 @@ def callbacks(sfn, scale):
                 task["event"].set()
             raise
 
+    sfn._add_event = patched_add_event
     sfn._execute_task = patched_execute_task
     sfn._apply_jsonata_arguments = patched_apply_arguments
     sfn._invoke_with_callback = patched_invoke_with_callback
@@ -303,6 +319,42 @@ def mail_authorization(app):
     app._enforce_data_plane = patched_enforce_data_plane
 
 
+def mail_attachments(app):
+    """The attachments of a mail.
+
+    AWS: a simple message goes out with its attachments. MiniStack drops them,
+    and its list of mails has no place for them. Here the list has Attachments,
+    as the request had them.
+    """
+    from ministack.services import ses_v2
+
+    kept = {}  # message id -> attachments
+    handle_request = ses_v2.handle_request
+    handle_messages = app._handle_ses_messages_request
+
+    async def patched_handle_request(method, path, headers, body, query_params):
+        answer = await handle_request(method, path, headers, body, query_params)
+        try:
+            sent = json.loads(body)["Content"]["Simple"]["Attachments"]
+            kept[json.loads(answer[2])["MessageId"]] = sent
+        except (ValueError, KeyError, TypeError):
+            pass  # another operation, a mail without attachments, or a refusal
+        return answer
+
+    async def patched_handle_messages(method, path, headers, query_params):
+        answer = await handle_messages(method, path, headers, query_params)
+        if answer is None or answer[0] != 200:
+            return answer
+        box = json.loads(answer[2])
+        for mails in box["messages"].values():
+            for mail in mails:
+                mail["Attachments"] = kept.get(mail["MessageId"], [])
+        return answer[0], answer[1], json.dumps(box).encode()
+
+    ses_v2.handle_request = patched_handle_request
+    app._handle_ses_messages_request = patched_handle_messages
+
+
 def answer_authorization(iam_actions, sfn):
     """Whether a role may answer a task token.
 
@@ -338,6 +390,28 @@ def answer_authorization(iam_actions, sfn):
     sfn._execute_task = patched_execute_task
     sfn._invoke_with_callback = patched_invoke_with_callback
     iam_actions.extract_resource_arn = patched_extract_resource_arn
+
+
+def event_authorization(iam_actions):
+    """Whether a role may put events.
+
+    AWS: decided with the condition key events:source, the entry's Source.
+    MiniStack knows no such key, so that only a policy without it would pass.
+    """
+    request_tag_context = iam_actions.request_tag_context
+
+    def patched_request_tag_context(service, action, body, *more):
+        context = request_tag_context(service, action, body, *more)
+        if action == "events:PutEvents":
+            try:
+                sources = {entry.get("Source") for entry in json.loads(body)["Entries"]}
+            except (ValueError, KeyError, TypeError, AttributeError):
+                sources = set()
+            if len(sources) == 1:
+                context = {**context, "events:source": sources.pop()}
+        return context
+
+    iam_actions.request_tag_context = patched_request_tag_context
 
 
 if __name__ == "__main__":

@@ -12,12 +12,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	sestypes "github.com/aws/aws-sdk-go-v2/service/sesv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -186,6 +189,33 @@ func TestCloud(t *testing.T) {
 		got := outcome(t, cloud, execution)
 		if want := `SUCCEEDED {"answer":"none"}`; got != want {
 			t.Errorf("%s, want %s", got, want)
+		}
+	})
+
+	t.Run("a mail keeps what is attached to it", func(t *testing.T) {
+		content := []byte("-----BEGIN CERTIFICATE-----\x00\xff")
+		if _, err := sesv2.NewFromConfig(cloud.Config()).SendEmail(t.Context(), &sesv2.SendEmailInput{
+			FromEmailAddress: aws.String("probe@example.com"),
+			Destination:      &sestypes.Destination{ToAddresses: []string{"e@example.com"}},
+			Content: &sestypes.EmailContent{Simple: &sestypes.Message{
+				Subject:     &sestypes.Content{Data: aws.String("With a file")},
+				Body:        &sestypes.Body{Html: &sestypes.Content{Data: aws.String("<p>see there</p>")}, Text: &sestypes.Content{Data: aws.String("see there")}},
+				Attachments: []sestypes.Attachment{{FileName: aws.String("new.pem"), ContentType: aws.String("application/x-pem-file"), RawContent: content}},
+			}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		mails, err := cloud.Mails(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(mails, func(m Mail) bool { return slices.Contains(m.To, "e@example.com") })
+		want := []Attachment{{Name: "new.pem", ContentType: "application/x-pem-file", Content: content}}
+		if i < 0 || !reflect.DeepEqual(mails[i].Attachments, want) {
+			t.Errorf("no mail with %+v among %+v", want, mails)
+		}
+		if plain := mails[0]; plain.Attachments != nil {
+			t.Errorf("a mail without attachments has %+v", plain.Attachments)
 		}
 	})
 

@@ -14,7 +14,7 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// Mail is a mail that SES took for delivery. Attachments are not kept.
+// Mail is a mail that SES took for delivery.
 type Mail struct {
 	ID      string
 	From    string // as given, with or without a display name
@@ -24,7 +24,16 @@ type Mail struct {
 	Subject string
 	Text    string
 	HTML    string
-	At      time.Time
+	// Attachments are those of a simple message.
+	Attachments []Attachment
+	At          time.Time
+}
+
+// Attachment is a file that came with a mail.
+type Attachment struct {
+	Name        string
+	ContentType string
+	Content     []byte
 }
 
 // Mails are the mails sent so far, oldest first.
@@ -35,7 +44,11 @@ func (c *Cloud) Mails(ctx context.Context) ([]Mail, error) {
 			Source, Subject    string
 			To, CC, BCC        []string
 			BodyText, BodyHTML string
-			Timestamp          float64 // Unix time in seconds
+			Attachments        []struct {
+				FileName, ContentType string
+				RawContent            []byte
+			}
+			Timestamp float64 // Unix time in seconds
 		}
 	}
 	if err := c.getJSON(ctx, "/_ministack/ses/messages?account="+AccountID, &box); err != nil {
@@ -44,10 +57,15 @@ func (c *Cloud) Mails(ctx context.Context) ([]Mail, error) {
 	var mails []Mail
 	for _, m := range box.Messages[AccountID] {
 		seconds, fraction := math.Modf(m.Timestamp)
+		var attachments []Attachment
+		for _, a := range m.Attachments {
+			attachments = append(attachments, Attachment{Name: a.FileName, ContentType: a.ContentType, Content: a.RawContent})
+		}
 		mails = append(mails, Mail{
 			ID: m.MessageID, From: m.Source, To: m.To, Cc: m.CC, Bcc: m.BCC,
 			Subject: m.Subject, Text: m.BodyText, HTML: m.BodyHTML,
-			At: time.Unix(int64(seconds), int64(fraction*1e9)),
+			Attachments: attachments,
+			At:          time.Unix(int64(seconds), int64(fraction*1e9)),
 		})
 	}
 	return mails, nil

@@ -1,26 +1,40 @@
-// Package notify carries messages to people: by mail through SES, or to an SNS
-// topic.
+// Package notify carries messages to people, by mail through SES, to a chat's
+// incoming webhook or to an SNS topic, and announces them as an event.
 package notify
 
 import (
 	"context"
 	"errors"
 	"strings"
-	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 	sestypes "github.com/aws/aws-sdk-go-v2/service/sesv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 
+	"keyturn/internal/plaintext"
 	"keyturn/internal/rotation"
 )
 
-// Message is what a person gets: plain text, lines of at most 998 characters
-// (RFC 5322, 2.1.1) but for links.
+// Message is what a person gets. A mail carries all of it but the card, a topic
+// subject and text, a chat the card.
 type Message struct {
 	Subject string
-	Text    string
+	// Text is complete on its own: lines of at most 998 characters (RFC 5322,
+	// 2.1.1) but for links.
+	Text string
+	// HTML is the same for mail programs that show it; empty for none.
+	HTML        string
+	Attachments []Attachment
+	Card        Card
+}
+
+// Attachment is a file that a mail brings. SES takes no .cer, .crt or .der (SES
+// Developer Guide, "Unsupported attachment types").
+type Attachment struct {
+	Name        string // ASCII
+	ContentType string
+	Content     []byte
 }
 
 // SES is the part of SES's client that is used.
@@ -31,6 +45,7 @@ type SES interface {
 // SNS is the part of SNS's client that is used.
 type SNS interface {
 	Publish(ctx context.Context, in *sns.PublishInput, opts ...func(*sns.Options)) (*sns.PublishOutput, error)
+	GetTopicAttributes(ctx context.Context, in *sns.GetTopicAttributesInput, opts ...func(*sns.Options)) (*sns.GetTopicAttributesOutput, error)
 }
 
 // Mail sends through SES from one verified identity.
@@ -39,30 +54,43 @@ type Mail struct {
 	Sender string
 }
 
+// maxSubject keeps a subject far from the length of a header line.
+const maxSubject = 250
+
 // Send mails one address. Errors are named Notify.Refused when trying again
 // does not help, and Notify.Unavailable otherwise.
 func (m Mail) Send(ctx context.Context, to string, msg Message) error {
-	utf8 := aws.String("UTF-8")
+	content := func(s string) *sestypes.Content {
+		return &sestypes.Content{Data: aws.String(s), Charset: aws.String("UTF-8")}
+	}
+	mail := &sestypes.Message{
+		Subject: content(plaintext.Line(msg.Subject, maxSubject)),
+		Body:    &sestypes.Body{Text: content(msg.Text)},
+		// A program wrote it (RFC 3834, 5): no holiday notes in return.
+		Headers: []sestypes.MessageHeader{
+			{Name: aws.String("Auto-Submitted"), Value: aws.String("auto-generated")},
+			{Name: aws.String("X-Auto-Response-Suppress"), Value: aws.String("OOF, AutoReply")},
+		},
+	}
+	if msg.HTML != "" {
+		mail.Body.Html = content(msg.HTML)
+	}
+	for _, a := range msg.Attachments {
+		mail.Attachments = append(mail.Attachments, sestypes.Attachment{
+			FileName:                aws.String(a.Name),
+			ContentType:             aws.String(a.ContentType),
+			ContentDisposition:      sestypes.AttachmentContentDispositionAttachment,
+			ContentTransferEncoding: sestypes.AttachmentContentTransferEncodingBase64,
+			RawContent:              a.Content,
+		})
+	}
 	_, err := m.SES.SendEmail(ctx, &sesv2.SendEmailInput{
 		FromEmailAddress: aws.String(m.Sender),
 		Destination:      &sestypes.Destination{ToAddresses: []string{to}},
-		Content: &sestypes.EmailContent{Simple: &sestypes.Message{
-			Subject: &sestypes.Content{Data: aws.String(oneLine(msg.Subject)), Charset: utf8},
-			Body:    &sestypes.Body{Text: &sestypes.Content{Data: aws.String(msg.Text), Charset: utf8}},
-		}},
+		Content:          &sestypes.EmailContent{Simple: mail},
 	})
 	return explain(err, "SES did not take the mail to "+to+" from "+m.Sender,
 		"check that the sender is a verified identity, that the account is out of SES's sandbox, and that the addresses are right")
-}
-
-// oneLine keeps a label with a line break from adding a header.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
 }
 
 // Topic publishes to one SNS topic.
@@ -71,9 +99,17 @@ type Topic struct {
 	ARN string
 }
 
-// Send publishes the message. Its errors are named as Mail's are.
+// Send publishes the message, if anybody would get it: SNS takes messages for a
+// topic without subscribers too. Its errors are named as Mail's are.
 func (t Topic) Send(ctx context.Context, msg Message) error {
-	_, err := t.SNS.Publish(ctx, &sns.PublishInput{
+	attributes, err := t.SNS.GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: aws.String(t.ARN)})
+	if err != nil {
+		return explain(err, "SNS did not say who subscribes to the topic "+t.ARN, "check that the topic exists, and that the function's role may read its attributes")
+	}
+	if attributes.Attributes["SubscriptionsConfirmed"] == "0" {
+		return rotation.Errorf("Notify.Refused", "nobody has subscribed to the topic %s, and there is no other way to ask: subscribe somebody, and see that the subscription is confirmed; or configure a sender and approvers, or a chat", t.ARN)
+	}
+	_, err = t.SNS.Publish(ctx, &sns.PublishInput{
 		TopicArn: aws.String(t.ARN),
 		Subject:  aws.String(snsSubject(msg.Subject)),
 		Message:  aws.String(msg.Text),

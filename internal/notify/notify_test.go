@@ -47,10 +47,27 @@ func (s *ses) SendEmail(_ context.Context, in *sesv2.SendEmailInput, _ ...func(*
 // topics has one topic, and SNS's rules for a subject (API reference, Publish).
 type topics struct {
 	outage error
+	// lonely is a topic without confirmed subscribers.
+	lonely bool
 	sent   []*sns.PublishInput
 }
 
 const topicARN = "arn:aws:sns:eu-west-1:123456789012:keyturn-notifications"
+
+func (s *topics) GetTopicAttributes(_ context.Context, in *sns.GetTopicAttributesInput, _ ...func(*sns.Options)) (*sns.GetTopicAttributesOutput, error) {
+	err := s.outage
+	if err == nil && *in.TopicArn != topicARN {
+		err = &snstypes.NotFoundException{Message: aws.String("Topic does not exist")}
+	}
+	if err != nil {
+		return nil, &smithy.OperationError{ServiceID: "SNS", OperationName: "GetTopicAttributes", Err: err}
+	}
+	confirmed := "2"
+	if s.lonely {
+		confirmed = "0"
+	}
+	return &sns.GetTopicAttributesOutput{Attributes: map[string]string{"TopicArn": topicARN, "SubscriptionsPending": "1", "SubscriptionsConfirmed": confirmed}}, nil
+}
 
 func (s *topics) Publish(_ context.Context, in *sns.PublishInput, _ ...func(*sns.Options)) (*sns.PublishOutput, error) {
 	err := s.outage
@@ -69,9 +86,12 @@ func (s *topics) Publish(_ context.Context, in *sns.PublishInput, _ ...func(*sns
 	return &sns.PublishOutput{MessageId: aws.String("id")}, nil
 }
 
-func TestAMailGoesToOneAddressAsPlainText(t *testing.T) {
+func TestAMailGoesToOneAddressInTextAndHTML(t *testing.T) {
 	service := &ses{}
-	if err := (notify.Mail{SES: service, Sender: "keyturn@example.com"}).Send(t.Context(), "crm@example.com", message); err != nil {
+	full := message
+	full.HTML = "<p>Žluťák</p>"
+	full.Attachments = []notify.Attachment{{Name: "a.pem", ContentType: "application/x-pem-file", Content: []byte("pem")}}
+	if err := (notify.Mail{SES: service, Sender: "keyturn@example.com"}).Send(t.Context(), "crm@example.com", full); err != nil {
 		t.Fatal(err)
 	}
 	in := service.sent[0]
@@ -79,21 +99,46 @@ func TestAMailGoesToOneAddressAsPlainText(t *testing.T) {
 		t.Errorf("it goes to %+v", to)
 	}
 	simple := in.Content.Simple
-	if *simple.Subject.Data != message.Subject || *simple.Subject.Charset != "UTF-8" {
-		t.Errorf("the subject is %q in %s", *simple.Subject.Data, *simple.Subject.Charset)
+	for _, part := range []struct {
+		got  *sestypes.Content
+		want string
+	}{{simple.Subject, full.Subject}, {simple.Body.Text, full.Text}, {simple.Body.Html, full.HTML}} {
+		if *part.got.Data != part.want || *part.got.Charset != "UTF-8" {
+			t.Errorf("%q in %s, want %q", *part.got.Data, *part.got.Charset, part.want)
+		}
 	}
-	if simple.Body.Html != nil || *simple.Body.Text.Data != message.Text || *simple.Body.Text.Charset != "UTF-8" {
-		t.Errorf("the body is %+v", simple.Body)
+	if a := simple.Attachments; len(a) != 1 || *a[0].FileName != "a.pem" || *a[0].ContentType != "application/x-pem-file" || string(a[0].RawContent) != "pem" || a[0].ContentDisposition != "ATTACHMENT" {
+		t.Errorf("it carries %+v", a)
+	}
+	headers := map[string]string{}
+	for _, h := range simple.Headers {
+		headers[*h.Name] = *h.Value
+	}
+	if headers["Auto-Submitted"] != "auto-generated" {
+		t.Errorf("its headers are %v; a holiday note may come back", headers)
+	}
+	if in.ConfigurationSetName != nil {
+		t.Errorf("the configuration set %s may track who opens it", *in.ConfigurationSetName)
+	}
+}
+
+func TestAMailWithoutHTMLIsPlainText(t *testing.T) {
+	service := &ses{}
+	if err := (notify.Mail{SES: service, Sender: "keyturn@example.com"}).Send(t.Context(), "crm@example.com", message); err != nil {
+		t.Fatal(err)
+	}
+	if simple := service.sent[0].Content.Simple; simple.Body.Html != nil || len(simple.Attachments) > 0 {
+		t.Errorf("it carries %+v", simple)
 	}
 }
 
 func TestAMailsSubjectIsOneLine(t *testing.T) {
 	service := &ses{}
-	hostile := notify.Message{Subject: "For A\r\nBcc: all@example.com\u0085\x00", Text: "text"}
+	hostile := notify.Message{Subject: "For A\r\nBcc: all@example.com\u0085\x00\u202e", Text: "text"}
 	if err := (notify.Mail{SES: service, Sender: "keyturn@example.com"}).Send(t.Context(), "crm@example.com", hostile); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := *service.sent[0].Content.Simple.Subject.Data, "For A  Bcc: all@example.com  "; got != want {
+	if got, want := *service.sent[0].Content.Simple.Subject.Data, "For A Bcc: all@example.com"; got != want {
 		t.Errorf("the subject is %q, want %q", got, want)
 	}
 }
@@ -190,7 +235,7 @@ func TestWhatMayPassIsUnavailableAndTheRestRefused(t *testing.T) {
 		{&snstypes.EndpointDisabledException{}, "Notify.Refused"},
 	}...) {
 		err := notify.Topic{SNS: &topics{outage: test.outage}, ARN: topicARN}.Send(t.Context(), message)
-		check(t, test.outage, err, test.name, "SNS did not take the message for the topic "+topicARN, "may publish to it")
+		check(t, test.outage, err, test.name, "SNS did not say who subscribes to the topic "+topicARN, "may read its attributes")
 	}
 }
 
@@ -221,4 +266,12 @@ func check(t *testing.T, outage, err error, name, says, remedy string) {
 func TestASenderThatIsNotVerifiedIsNamed(t *testing.T) {
 	err := notify.Mail{SES: &ses{}, Sender: "other@example.com"}.Send(t.Context(), "crm@example.com", message)
 	check(t, &sestypes.MessageRejected{}, err, "Notify.Refused", "SES did not take the mail to crm@example.com from other@example.com", "verified identity")
+}
+
+func TestATopicThatNobodySubscribesToIsRefused(t *testing.T) {
+	service := &topics{lonely: true}
+	err := notify.Topic{SNS: service, ARN: topicARN}.Send(t.Context(), message)
+	if rotation.NameOf(err) != "Notify.Refused" || !strings.Contains(err.Error(), "nobody has subscribed") || len(service.sent) != 0 {
+		t.Errorf("%v, %d messages", err, len(service.sent))
+	}
 }

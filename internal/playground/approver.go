@@ -19,8 +19,9 @@ import (
 // link, reads the page, sends the form.
 
 var (
-	linkPattern  = regexp.MustCompile(`https?://\S+/a/[A-Za-z0-9_-]+`)
-	titlePattern = regexp.MustCompile(`(?s)<h1>(.*?)</h1>`)
+	linkPattern  = regexp.MustCompile(`(?m)^https?://\S+/a/[A-Za-z0-9_-]+$`)
+	titlePattern = regexp.MustCompile(`(?s)<h1[^>]*>(.*?)</h1>`)
+	tagPattern   = regexp.MustCompile(`<[^>]*>`)
 	fieldPattern = regexp.MustCompile(`<input[^>]*\bname="form"[^>]*\bvalue="([^"]*)"`)
 )
 
@@ -69,7 +70,7 @@ func (p Page) Title() string {
 	if m == nil {
 		return ""
 	}
-	return html.UnescapeString(strings.TrimSpace(m[1]))
+	return html.UnescapeString(strings.TrimSpace(tagPattern.ReplaceAllString(m[1], "")))
 }
 
 // Open gets the page behind a link; it decides nothing.

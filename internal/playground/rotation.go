@@ -52,12 +52,16 @@ type State struct {
 
 // Report is the output or cause of a rotation that has ended.
 type Report struct {
-	Result     string             `json:"result"`
-	Target     rotation.Target    `json:"target"`
-	OldKid     string             `json:"oldKid"`
-	NewKid     string             `json:"newKid"`
-	NotAfter   time.Time          `json:"notAfter"`
-	Decision   *rotation.Decision `json:"decision"`
+	Result   string             `json:"result"`
+	Target   rotation.Target    `json:"target"`
+	OldKid   string             `json:"oldKid"`
+	NewKid   string             `json:"newKid"`
+	NotAfter time.Time          `json:"notAfter"`
+	Decision *rotation.Decision `json:"decision"`
+	// CalledOff is who called a plan off last, if anybody did.
+	CalledOff *rotation.Decision `json:"calledOff"`
+	// SignIn is the answer to whether sign-in works, where that was asked.
+	SignIn     *rotation.Decision `json:"signIn"`
 	Error      *Problem           `json:"error"`
 	Rollback   *Problem           `json:"rollbackError"`
 	Revoked    []string           `json:"revokedCsrs"`

@@ -35,6 +35,15 @@ const (
 	ModeOff    Mode = "off"
 )
 
+// SignInSilence is what it means that nobody says whether sign-in works.
+type SignInSilence string
+
+// What silence means: the new key stays, or the old one comes back.
+const (
+	KeepOnSilence     SignInSilence = "keep"
+	RollBackOnSilence SignInSilence = "roll-back"
+)
+
 // Subject is the CSR's subject (CsrMetadataSubject in Okta's API). The fields
 // may hold {label}, {name} and {id}, which stand for the target's.
 type Subject struct {
@@ -54,9 +63,12 @@ type Settings struct {
 	// ValidityDays of a new certificate; more than MinRemainingDays.
 	ValidityDays int         `json:"validityDays"`
 	UploadOrder  UploadOrder `json:"uploadOrder"`
-	// ConfirmSignIn would ask for a second confirmation after the switch. It
-	// is refused until it does: nobody must rely on a check that is not made.
+	// ConfirmSignIn asks the approvers after the switch whether sign-in works.
 	ConfirmSignIn bool `json:"confirmSignIn"`
+	// SignInHours is how long that answer is waited for.
+	SignInHours int `json:"signInHours"`
+	// SignInSilence is what no answer to it means.
+	SignInSilence SignInSilence `json:"signInSilence"`
 	// Approvers are mail addresses; each gets a link of its own.
 	Approvers     []string `json:"approvers"`
 	EscalateTo    []string `json:"escalateTo"`
@@ -75,6 +87,8 @@ func DefaultSettings(approvers []string) Settings {
 		RotateBeforeDays: 45,
 		ValidityDays:     397,
 		UploadOrder:      BeforeSwitch,
+		SignInHours:      24,
+		SignInSilence:    KeepOnSilence,
 		Approvers:        append([]string{}, approvers...),
 		EscalateTo:       []string{},
 		ReminderHours:    72,
@@ -204,7 +218,7 @@ func decodeStrict(raw []byte, v any, where string) error {
 		if where != "policy" {
 			last = "match (with kind, id, label, name and kid)"
 		}
-		return Errorf("Policy.Invalid", "%s has the unknown field %s: remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, approvers, escalateTo, reminderHours, giveUpDays, maxRotations, quotaShare, subject and %s", where, field, last)
+		return Errorf("Policy.Invalid", "%s has the unknown field %s: remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, signInHours, signInSilence, approvers, escalateTo, reminderHours, giveUpDays, maxRotations, quotaShare, subject and %s", where, field, last)
 	}
 	return &Error{Name: "Policy.Invalid", Message: where + " is not JSON", Err: err}
 }
@@ -257,9 +271,6 @@ func (s Settings) Validate(where string) error {
 	if c := s.Subject.CountryName; c != "" && (len(c) != 2 || strings.Trim(c, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "") {
 		return Errorf("Policy.Invalid", "%s.subject.countryName is %q: use the two letters of ISO 3166, such as US", where, c)
 	}
-	if s.ConfirmSignIn {
-		return Errorf("Policy.Invalid", "%s.confirmSignIn is true: this version cannot ask for a second confirmation yet, so leave it out", where)
-	}
 	return first(
 		choice("mode", string(s.Mode), string(ModeRotate), string(ModeNotify), string(ModeOff)),
 		choice("uploadOrder", string(s.UploadOrder), string(BeforeSwitch), string(AfterSwitch)),
@@ -268,10 +279,24 @@ func (s Settings) Validate(where string) error {
 		lessThan(where+".rotateBeforeDays", s.RotateBeforeDays, "validityDays", s.ValidityDays),
 		number("reminderHours", s.ReminderHours, 1, 24*365, ""),
 		number("giveUpDays", s.GiveUpDays, 1, 360, "; a Step Functions execution ends after a year, the way back included"),
+		fewReminders(where, s),
+		choice("signInSilence", string(s.SignInSilence), string(KeepOnSilence), string(RollBackOnSilence)),
+		number("signInHours", s.SignInHours, 1, 72, ""),
 		number("maxRotations", s.MaxRotations, 1, 1000, ""),
 		addresses("approvers", s.Approvers),
 		addresses("escalateTo", s.EscalateTo),
 	)
+}
+
+// maxReminders keeps the execution's history far below the 25,000 events that
+// Step Functions allows, and the approvers' patience.
+const maxReminders = 100
+
+func fewReminders(where string, s Settings) error {
+	if s.ReminderHours <= 0 || 24*s.GiveUpDays/s.ReminderHours <= maxReminders {
+		return nil
+	}
+	return Errorf("Policy.Invalid", "%s.reminderHours is %d with giveUpDays %d: that would be %d reminders, and %d are the most; remind less often or give up earlier", where, s.ReminderHours, s.GiveUpDays, 24*s.GiveUpDays/s.ReminderHours, maxReminders)
 }
 
 func lessThan(field string, value int, than string, limit int) error {

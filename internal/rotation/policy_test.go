@@ -31,7 +31,7 @@ func resolve(t *testing.T, raw string, target rotation.Target) rotation.Settings
 }
 
 func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
-	const want = `{"mode":"notify","rotateBeforeDays":45,"validityDays":397,"uploadOrder":"before-switch","confirmSignIn":false,` +
+	const want = `{"mode":"notify","rotateBeforeDays":45,"validityDays":397,"uploadOrder":"before-switch","confirmSignIn":false,"signInHours":24,"signInSilence":"keep",` +
 		`"approvers":["sso-team@example.com"],"escalateTo":[],"reminderHours":72,"giveUpDays":30,"maxRotations":25,"quotaShare":0.5,"subject":{"commonName":"{label} SAML signing"}}`
 	for _, raw := range []string{"", " ", "null", "{}", `{"rules":[]}`, `{"rules":null}`} {
 		got, err := json.Marshal(resolve(t, raw, app))
@@ -50,12 +50,15 @@ func TestPolicyOverridesOnlyWhatItNames(t *testing.T) {
 		`{"validityDays":3650}`:                       func(s *rotation.Settings) { s.ValidityDays = 3650 },
 		`{"uploadOrder":"after-switch"}`:              func(s *rotation.Settings) { s.UploadOrder = "after-switch" },
 		`{"confirmSignIn":false}`:                     func(*rotation.Settings) {},
+		`{"confirmSignIn":true}`:                      func(s *rotation.Settings) { s.ConfirmSignIn = true },
+		`{"signInHours":72}`:                          func(s *rotation.Settings) { s.SignInHours = 72 },
+		`{"signInSilence":"roll-back"}`:               func(s *rotation.Settings) { s.SignInSilence = "roll-back" },
 		`{"approvers":["a@example.com"]}`:             func(s *rotation.Settings) { s.Approvers = []string{"a@example.com"} },
 		`{"approvers":[]}`:                            func(s *rotation.Settings) { s.Approvers = []string{} },
 		`{"approvers":null}`:                          func(s *rotation.Settings) { s.Approvers = []string{} },
 		`{"escalateTo":["a@example.com"]}`:            func(s *rotation.Settings) { s.EscalateTo = []string{"a@example.com"} },
-		`{"reminderHours":1}`:                         func(s *rotation.Settings) { s.ReminderHours = 1 },
-		`{"giveUpDays":360}`:                          func(s *rotation.Settings) { s.GiveUpDays = 360 },
+		`{"reminderHours":8}`:                         func(s *rotation.Settings) { s.ReminderHours = 8 },
+		`{"giveUpDays":300}`:                          func(s *rotation.Settings) { s.GiveUpDays = 300 },
 		`{"maxRotations":1000}`:                       func(s *rotation.Settings) { s.MaxRotations = 1000 },
 		`{"quotaShare":1}`:                            func(s *rotation.Settings) { s.QuotaShare = 1 },
 		`{"quotaShare":1e-3}`:                         func(s *rotation.Settings) { s.QuotaShare = 0.001 },
@@ -162,7 +165,7 @@ func TestRuleWithAWholeLabelMatchesIt(t *testing.T) {
 	})
 }
 
-const fieldsOf = "remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, approvers, escalateTo, reminderHours, giveUpDays, maxRotations, quotaShare, subject and "
+const fieldsOf = "remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, signInHours, signInSilence, approvers, escalateTo, reminderHours, giveUpDays, maxRotations, quotaShare, subject and "
 
 func TestPolicyThatCannotBeUsedSaysFieldValueAndRemedy(t *testing.T) {
 	const okta = "; Okta refuses a certificate that is valid for 90 days or less"
@@ -199,7 +202,10 @@ func TestPolicyThatCannotBeUsedSaysFieldValueAndRemedy(t *testing.T) {
 		`{"quotaShare":1.01}`:                                  `policy.quotaShare is 1.01: use a share above 0 and up to 1`,
 		`{"quotaShare":"half"}`:                                `policy.quotaShare is a JSON string: give a number`,
 		`{"confirmSignIn":"no"}`:                               `policy.confirmSignIn is a JSON string: give true or false`,
-		`{"confirmSignIn":true}`:                               `policy.confirmSignIn is true: this version cannot ask for a second confirmation yet, so leave it out`,
+		`{"signInHours":0}`:                                    `policy.signInHours is 0: use 1 to 72`,
+		`{"signInHours":73}`:                                   `policy.signInHours is 73: use 1 to 72`,
+		`{"signInSilence":"ignore"}`:                           `policy.signInSilence is "ignore": use keep or roll-back`,
+		`{"reminderHours":7}`:                                  `policy.reminderHours is 7 with giveUpDays 30: that would be 102 reminders, and 100 are the most; remind less often or give up earlier`,
 		`{"approvers":"a@example.com"}`:                        `policy.approvers is a JSON string: give a list`,
 		`{"approvers":["nobody"]}`:                             `policy.approvers has "nobody", which is not a mail address: use one such as sso-team@example.com`,
 		`{"approvers":["A <a@example.com>"]}`:                  `policy.approvers has "A <a@example.com>", which is not a mail address: use one such as sso-team@example.com`,
@@ -278,7 +284,10 @@ func settings(t *rapid.T) rotation.Settings {
 		UploadOrder:   rapid.SampledFrom([]rotation.UploadOrder{"before-switch", "after-switch"}).Draw(t, "uploadOrder"),
 		Approvers:     addresses.Draw(t, "approvers"),
 		EscalateTo:    addresses.Draw(t, "escalateTo"),
-		ReminderHours: rapid.IntRange(1, 8760).Draw(t, "reminderHours"),
+		ConfirmSignIn: rapid.Bool().Draw(t, "confirmSignIn"),
+		SignInHours:   rapid.IntRange(1, 72).Draw(t, "signInHours"),
+		SignInSilence: rapid.SampledFrom([]rotation.SignInSilence{"keep", "roll-back"}).Draw(t, "signInSilence"),
+		ReminderHours: rapid.IntRange(87, 8760).Draw(t, "reminderHours"),
 		GiveUpDays:    rapid.IntRange(1, 360).Draw(t, "giveUpDays"),
 		MaxRotations:  rapid.IntRange(1, 1000).Draw(t, "maxRotations"),
 		QuotaShare:    float64(rapid.IntRange(1, 100).Draw(t, "quotaShare")) / 100,

@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -41,6 +42,11 @@ type InspectTargetOutput struct {
 	// dates that Okta keeps beside it, links, and lastUpdated. The switch
 	// compares with it.
 	Digest string `json:"digest"`
+	// Asks are the messages to come while nobody answers, the first request
+	// included; never empty.
+	Asks []Ask `json:"asks"`
+	// AnswerBy is when the last of them runs out, and the rotation gives up.
+	AnswerBy time.Time `json:"answerBy"`
 }
 
 // GenerateCSRInput asks for a CSR (guide, step 2).
@@ -141,33 +147,104 @@ type RevokeCSROutput struct {
 	Published *Key `json:"published,omitempty"`
 }
 
-// RequestUploadInput asks the approvers (guide, step 7).
+// Stage is what a paused state asks the approvers.
+type Stage string
+
+// The stages. Each has a paused state of its own in the state machine.
+const (
+	// StageUpload asks whether the partner has the certificate.
+	StageUpload Stage = "upload"
+	// StagePlanned is the time between an answer "switch at …" and the switch:
+	// the plan can be called off.
+	StagePlanned Stage = "planned"
+	// StageSignIn asks, after the switch, whether sign-in works.
+	StageSignIn Stage = "sign-in"
+)
+
+// RequestUploadInput asks the approvers (guide, step 7). The page reads it back
+// from the execution's history: it is all that the page shows.
 type RequestUploadInput struct {
 	// TaskToken completes the paused state. It is a secret.
-	TaskToken string   `json:"taskToken"`
-	Target    Target   `json:"target"`
-	Policy    Settings `json:"policy"`
-	OldKey    Key      `json:"oldKey"`
-	NewKey    Key      `json:"newKey"`
-	Chain     string   `json:"chain"`
+	TaskToken string `json:"taskToken"`
+	Stage     Stage  `json:"stage"`
+	// Execution is the ARN of the rotation's execution.
+	Execution  string   `json:"execution"`
+	Target     Target   `json:"target"`
+	Policy     Settings `json:"policy"`
+	OldKey     Key      `json:"oldKey"`
+	NewKey     Key      `json:"newKey"`
+	Chain      string   `json:"chain"`
+	SharedWith []Target `json:"sharedWith"`
+	// Resumed tells that the switch was made before this rotation began: then
+	// silence changes nothing.
+	Resumed bool `json:"resumed"`
+	// Round counts the messages of StageUpload from 0. Those after the first
+	// are reminders.
+	Round int `json:"round"`
+	// Escalate sends the message to Policy.EscalateTo as well.
+	Escalate bool `json:"escalate"`
+	// AnswerBy is when the rotation stops waiting for the upload.
+	AnswerBy time.Time `json:"answerBy"`
+	// Decision is what led here: the confirmation with SwitchAt to
+	// StagePlanned, the confirmation to StageSignIn, a plan that was called off
+	// back to StageUpload; absent at first.
+	Decision *Decision `json:"decision"`
+}
+
+// ExecutionName is the name in the execution's ARN, which is its last part.
+func (in RequestUploadInput) ExecutionName() string {
+	return in.Execution[strings.LastIndexByte(in.Execution, ':')+1:]
+}
+
+// Deadline is when the wait of this stage ends, if it started at the given
+// time: AnswerBy, the planned switch, or SignInHours later.
+func (in RequestUploadInput) Deadline(start time.Time) time.Time {
+	switch {
+	case in.Stage == StageSignIn:
+		return start.Add(time.Duration(in.Policy.SignInHours) * time.Hour)
+	case in.Stage == StagePlanned && in.Decision != nil && in.Decision.SwitchAt != nil:
+		return *in.Decision.SwitchAt
+	}
+	return in.AnswerBy
 }
 
 // RequestUploadOutput says who was asked. The state machine does not wait for
 // it: the state ends with the Decision.
 type RequestUploadOutput struct {
-	// Sent holds the addresses that took the message, or "sns".
+	// Sent holds the addresses that took the message, "chat" or "sns".
 	Sent []string `json:"sent"`
-	// Unreachable holds the addresses that did not.
+	// Unreachable holds those that did not.
 	Unreachable []string `json:"unreachable,omitempty"`
 }
 
-// Decision is an approver's answer. A confirmation is the paused state's
-// output; a rejection fails it with the error Approval.Rejected and the
-// decision as its cause.
+// Decision is an approver's answer. A confirmation, and a plan called off, is
+// the paused state's output; a rejection fails it with the error
+// Approval.Rejected and the decision as its cause.
 type Decision struct {
 	Confirmed bool `json:"confirmed"`
 	// By is the approver's address, or the name given on the page.
-	By      string    `json:"by"`
+	By string `json:"by"`
+	// Named tells that By was typed on the page, whose link named nobody.
+	Named   bool      `json:"named,omitempty"`
 	At      time.Time `json:"at"`
 	Comment string    `json:"comment"`
+	// Address is where the answer came from: the source address as Lambda saw it.
+	Address string `json:"address,omitempty"`
+	// SwitchAt is when Okta is to switch, absent for at once; of a plan called
+	// off, when it was to switch.
+	SwitchAt *time.Time `json:"switchAt,omitempty"`
+	// CalledOff tells that a planned switch is not to be made.
+	CalledOff bool `json:"calledOff,omitempty"`
+}
+
+// ReadMetadataInput asks for a target's SAML metadata, for the page.
+type ReadMetadataInput struct {
+	Target Target `json:"target"`
+	// Kid is the key whose certificate the metadata is to carry.
+	Kid string `json:"kid"`
+}
+
+// ReadMetadataOutput is the metadata as Okta serves it.
+type ReadMetadataOutput struct {
+	XML string `json:"xml"`
 }

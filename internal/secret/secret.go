@@ -28,7 +28,9 @@ type Manager interface {
 type Secret struct {
 	manager Manager
 	id      string
-	now     func() time.Time
+	// stage is the version's label; empty for AWSCURRENT.
+	stage string
+	now   func() time.Time
 
 	mu    sync.Mutex
 	value []byte
@@ -38,6 +40,13 @@ type Secret struct {
 // New names a secret by its ARN or name; nothing is read yet.
 func New(manager Manager, id string, now func() time.Time) *Secret {
 	return &Secret{manager: manager, id: id, now: now}
+}
+
+// Previous is the secret's version before the current one (AWSPREVIOUS), which
+// Secrets Manager keeps when a value is replaced. Its Value fails with
+// Credential.Missing while the secret has had one value only.
+func (s *Secret) Previous() *Secret {
+	return &Secret{manager: s.manager, id: s.id, stage: "AWSPREVIOUS", now: s.now}
 }
 
 // ID is the secret's ARN or name, for errors.
@@ -52,7 +61,11 @@ func (s *Secret) Value(ctx context.Context, fresh bool) ([]byte, error) {
 	if s.value != nil && !fresh && s.now().Sub(s.read) < maxAge {
 		return s.value, nil
 	}
-	out, err := s.manager.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(s.id)})
+	in := &secretsmanager.GetSecretValueInput{SecretId: aws.String(s.id)}
+	if s.stage != "" {
+		in.VersionStage = aws.String(s.stage)
+	}
+	out, err := s.manager.GetSecretValue(ctx, in)
 	if err != nil {
 		return nil, s.explain(err)
 	}

@@ -99,6 +99,7 @@ func start(b *testing.B, program string) time.Duration {
 		"AWS_LAMBDA_RUNTIME_API=" + listener.Addr().String(), "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
 		"OKTA_ORG_URL=http://127.0.0.1:1", "OKTA_SECRET_ARN=okta", "CA_SECRET_ARN=ca", "LINK_KEY_SECRET_ARN=link-key",
 		"CERTIFICATE_AUTHORITY=local", "PAGE_URL=http://127.0.0.1:1", "TOPIC_ARN=topic", "SENDER_ADDRESS=keyturn@example.com",
+		"ROTATION_ARN=arn:aws:states:us-east-1:123456789012:stateMachine:keyturn-rotation", "METADATA_FUNCTION_ARN=read-metadata",
 	}
 	began := time.Now()
 	if err := cmd.Start(); err != nil {

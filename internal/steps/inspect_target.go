@@ -73,8 +73,14 @@ func (s InspectTarget) Run(ctx context.Context, in rotation.InspectTargetInput) 
 	if err != nil {
 		return none, err
 	}
-	return rotation.InspectTargetOutput{Target: target, Policy: policy, ActiveKey: active, UnusedKeys: unused, SharedWith: shared, Digest: digest,
-		Recent: remaining(active, s.Now()) > time.Duration(policy.RotateBeforeDays)*rotation.Day, PreviousKey: previous}, nil
+	now := s.Now().UTC().Truncate(time.Second)
+	return rotation.InspectTargetOutput{
+		Target: target, Policy: policy, ActiveKey: active, UnusedKeys: unused, SharedWith: shared, Digest: digest,
+		Recent:      remaining(active, now) > time.Duration(policy.RotateBeforeDays)*rotation.Day,
+		PreviousKey: previous,
+		Asks:        policy.Asks(now, active.NotAfter),
+		AnswerBy:    now.Add(time.Duration(policy.GiveUpDays) * rotation.Day),
+	}, nil
 }
 
 // sort tells the active key from those that could be switched to, the newest

@@ -34,6 +34,8 @@ func TestInspectionTellsWhatOktaHas(t *testing.T) {
 			UnusedKeys: []rotation.Key{},
 			SharedWith: []rotation.Target{},
 			Digest:     l.digest(),
+			Asks:       []rotation.Ask{{Until: 3 * 86400}, {Until: 6 * 86400}, {Until: 7 * 86400}},
+			AnswerBy:   day(7),
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
@@ -122,7 +124,7 @@ func TestInspectionRefusesWhatCannotBeRotated(t *testing.T) {
 		"an id that is a path": {"idp", "../apps/0oa1", "", "Target.Invalid",
 			`target.id is "../apps/0oa1": use the id of the idp in Okta, such as 0oa1gjh63g214q0Hq0g4`, "", 0},
 		"an unknown field of the policy": {"app", demo.BeforeSwitchApp, `{"validityDay":100}`, "Policy.Invalid",
-			`policy has the unknown field "validityDay": remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, approvers, escalateTo, reminderHours, giveUpDays, maxRotations, quotaShare, subject and rules`, "", 0},
+			`policy has the unknown field "validityDay": remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, signInHours, signInSilence, approvers, escalateTo, reminderHours, giveUpDays, maxRotations, quotaShare, subject and rules`, "", 0},
 		"a validity that Okta refuses": {"app", demo.BeforeSwitchApp, `{"validityDays":90}`, "Policy.Invalid",
 			`policy.validityDays is 90: use 91 to 3650; Okta refuses a certificate that is valid for 90 days or less`, "", 0},
 		"an app that does not exist": {"app", "0oaNobodysApp", "", "Okta.NotFound",

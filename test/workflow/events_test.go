@@ -65,7 +65,7 @@ func TestAnEventStartsARotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.decide(link, "confirm", "", "requested by an event")
-	completed := s.events(3)[2]
+	completed := s.events(4)[3]
 	arn := gjson.GetBytes(completed.Detail, "execution").String()
 	report := (&running{scene: s, rotation: s.p.Attach(arn)}).end()
 	ended(t, "Completed", report)
@@ -99,10 +99,10 @@ func TestTheTopicHearsHowARotationGoes(t *testing.T) {
 		answer string
 		events []string
 	}{
-		{"completed", nil, "confirm", []string{"Keyturn Rotation Started", "Keyturn Key Switched", "Keyturn Rotation Completed"}},
-		{"completed in the guide's order", policy{"uploadOrder": "after-switch"}, "confirm", []string{"Keyturn Rotation Started", "Keyturn Key Switched", "Keyturn Rotation Completed"}},
-		{"gave up", nil, "reject", []string{"Keyturn Rotation Started", "Keyturn Rotation Gave Up"}},
-		{"rolled back", policy{"uploadOrder": "after-switch"}, "reject", []string{"Keyturn Rotation Started", "Keyturn Key Switched", "Keyturn Rotation Rolled Back"}},
+		{"completed", nil, "confirm", []string{"Keyturn Rotation Started", "Keyturn Approval Requested", "Keyturn Key Switched", "Keyturn Rotation Completed"}},
+		{"completed in the guide's order", policy{"uploadOrder": "after-switch"}, "confirm", []string{"Keyturn Rotation Started", "Keyturn Key Switched", "Keyturn Approval Requested", "Keyturn Rotation Completed"}},
+		{"gave up", nil, "reject", []string{"Keyturn Rotation Started", "Keyturn Approval Requested", "Keyturn Rotation Gave Up"}},
+		{"rolled back", policy{"uploadOrder": "after-switch"}, "reject", []string{"Keyturn Rotation Started", "Keyturn Key Switched", "Keyturn Approval Requested", "Keyturn Rotation Rolled Back"}},
 		{"failed", policy{"validityDays": 90}, "", []string{"Keyturn Rotation Failed"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -32,7 +32,7 @@ func (s *scene) visit(method, link, body string) (status int, header http.Header
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if body != "" {
+	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	response, err := s.p.Cloud.FunctionURLClient().Do(r)
@@ -61,9 +61,9 @@ func (s *scene) form(link string) string {
 }
 
 // sealer opens and makes links as the stack does.
-func sealer(ctx context.Context, t *testing.T, name string) *approval.Sealer {
+func sealer(ctx context.Context, t *testing.T) *approval.Sealer {
 	t.Helper()
-	out, err := secretsmanager.NewFromConfig(stack.Cloud.Config()).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(name + "/link-key")})
+	out, err := secretsmanager.NewFromConfig(stack.Cloud.Config()).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String("keyturn/link-key")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,12 +85,12 @@ func TestOnlyTheFormOfThePageDecides(t *testing.T) {
 	foreignForm := s.form(foreignLink)
 	base, sealed, _ := strings.Cut(link, "/a/")
 
-	claim, err := sealer(s.ctx, t, "keyturn").Open(sealed, time.Now())
+	claim, err := sealer(s.ctx, t).Open(sealed, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	claim.Expires = time.Now().Add(-time.Minute)
-	expired, err := sealer(s.ctx, t, "keyturn").Seal(claim)
+	expired, err := sealer(s.ctx, t).Seal(claim)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,9 +169,10 @@ func TestALinkIsAnsweredOnce(t *testing.T) {
 		s := app(t)
 		r := s.rotate(nil)
 		link := r.link(playground.Approver)
+		form := s.form(link) // opened in two windows
 		s.decide(link, "confirm", "", "first")
 		for _, decision := range []string{"reject", "confirm"} {
-			page, err := s.p.Answer(s.ctx, link, decision, "", "second")
+			page, err := s.p.Post(s.ctx, link, url.Values{"form": {form}, "decision": {decision}, "comment": {"second"}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -191,12 +192,16 @@ func TestALinkIsAnsweredOnce(t *testing.T) {
 		if first == second {
 			t.Fatal("both approvers have the same link")
 		}
+		form := s.form(first)
 		s.decide(second, "reject", "somebody else", "I was asked second")
-		page, err := s.p.Answer(s.ctx, first, "confirm", "", "")
+		page, err := s.p.Post(s.ctx, first, url.Values{"form": {form}, "decision": {"confirm"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		same(t, "the page for the other one", http.StatusConflict, page.Status)
+		if !strings.Contains(page.HTML, "second@example.com") {
+			t.Error("the page does not say who was faster")
+		}
 		report := r.end()
 		ended(t, "GaveUp", report)
 		same(t, "who decided", "second@example.com", report.Decision.By)
@@ -208,11 +213,12 @@ func TestALinkIsAnsweredOnce(t *testing.T) {
 		r := s.rotate(policy{"giveUpDays": oneDay})
 		link := r.link(playground.Approver)
 		ended(t, "GaveUp", r.end())
-		page, err := s.p.Answer(s.ctx, link, "confirm", "", "")
+		page, err := s.p.Open(s.ctx, link)
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, "the page", http.StatusConflict, page.Status)
+		same(t, "the page", http.StatusGone, page.Status)
+		same(t, "its title", "The rotation has ended", page.Title())
 		s.unchanged()
 	})
 }

@@ -18,17 +18,18 @@ import (
 	"keyturn/internal/localaws"
 	"keyturn/internal/oktasim"
 	"keyturn/internal/playground"
+	"keyturn/test/browser"
 )
 
 // The stack's time. A retry's pause of minutes takes milliseconds, and of the
 // days that an approver has, one takes three seconds: a request that ends
-// after oneDay is over at once, one that ends after aYear is not over within
-// any test.
+// after oneDay is over at once, one that ends after aYear, in ten months as
+// far as reminders allow, is not over within any test.
 const (
 	waitScale     = 0.001
 	callbackScale = 3.0 / (24 * 60 * 60)
 	oneDay        = 1
-	aYear         = 360
+	aYear         = 290
 )
 
 // atOnce is how many tests run at the same time. A rotation mostly waits: for
@@ -42,6 +43,8 @@ var (
 	lifecycle *recorder[localaws.Notification]
 	// mails are all that it sends.
 	mails *recorder[localaws.Mail]
+	// chromium is what people look at pages and mails with.
+	chromium browser.Browser
 )
 
 func TestMain(m *testing.M) {
@@ -74,6 +77,7 @@ func run(m *testing.M) (code int, err error) {
 	defer lifecycle.stop()
 	mails = post(ctx, stack.Cloud)
 	defer mails.stop()
+	defer func() { err = errors.Join(err, chromium.Stop()) }()
 	return m.Run(), nil
 }
 

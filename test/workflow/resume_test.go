@@ -15,9 +15,43 @@ const (
 	pathAskedAgain   = `InspectTarget AnnounceStart AnyUnusedKeys RecognizeKey KeyIsOurs RequestUpload `
 	pathConfirmed    = pathAskedAgain + `Uploaded Report AnnounceEnd Outcome Completed`
 	pathGoesBack     = pathAskedAgain + `NotConfirmed RestoreKeyCredential VerifyOldKey Report AnnounceEnd Outcome RolledBack`
-	pathLeftAsItIs   = pathAskedAgain + `NotConfirmed Report AnnounceEnd Outcome GaveUp`
+	pathLeftAsItIs   = pathAskedAgain + `NextMessage NotConfirmed Report AnnounceEnd Outcome GaveUp`
 	afterSwitchOrder = "after-switch"
 )
+
+func TestARotationThatDiedBeforeTheSignInWasConfirmedAsksAgain(t *testing.T) {
+	parallel(t)
+	for _, c := range []struct{ title, answer, result, path string }{
+		{"it works", "works", "Completed", `ConfirmSignIn Report AnnounceEnd Outcome Completed`},
+		{"it does not", "roll-back", "RolledBack", `ConfirmSignIn RestoreKeyCredential VerifyOldKey Report AnnounceEnd Outcome RolledBack`},
+		{"silence changes nothing", "", "Completed", `ConfirmSignIn SignInSilence Report AnnounceEnd Outcome Completed`},
+	} {
+		t.Run(c.title, func(t *testing.T) {
+			t.Parallel()
+			s := app(t)
+			careful := policy{"confirmSignIn": true, "signInSilence": "roll-back"}
+			dead := s.rotate(careful)
+			dead.answer("confirm", "")
+			dead.nth(playground.Approver, 2)
+			dead.stop()
+			switched := s.active()
+			r := s.rotate(careful)
+			if c.answer != "" {
+				_, link := r.nth(playground.Approver, 3)
+				s.decide(link, c.answer, "", "tried it")
+			}
+			report := r.end()
+			ended(t, c.result, report)
+			states(t, `InspectTarget AnnounceStart AnyUnusedKeys RecognizeKey KeyIsOurs `+c.path, report)
+			s.oneNewKey(report)
+			if c.result == "RolledBack" {
+				switched = s.oldKid
+			}
+			s.switched(switched)
+			s.inMetadata(switched)
+		})
+	}
+}
 
 // stop ends an execution as an operator does.
 func (r *running) stop() {

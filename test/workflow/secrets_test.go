@@ -34,6 +34,9 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 	link := r.link(playground.Approver)
 	quiet.visit("POST", link, "decision=confirm")
 	quiet.visit("GET", link+"A", "")
+	if status, header, metadata := quiet.visit("GET", link+"/metadata.xml", ""); status != 200 || !strings.Contains(metadata, "EntityDescriptor") || header.Get("Content-Disposition") == "" {
+		t.Errorf("the metadata: %d %.200s", status, metadata)
+	}
 	r.answer("reject", "no")
 	ended(t, "RolledBack", r.end())
 	quiet.events(3)
@@ -75,6 +78,7 @@ func (s *scene) secrets() map[string]string {
 		return *out.SecretString
 	}
 	all["the link key"] = value("keyturn/link-key")
+	all["the chat's webhook"] = webhookPath
 	var ca struct{ Key string }
 	if err := json.Unmarshal([]byte(value("keyturn/ca")), &ca); err != nil {
 		s.t.Fatal(err)
@@ -88,7 +92,7 @@ func (s *scene) secrets() map[string]string {
 			all[fmt.Sprintf("line %d of the CA's key", i)] = line
 		}
 	}
-	opener := sealer(s.ctx, s.t, "keyturn")
+	opener := sealer(s.ctx, s.t)
 	for _, m := range mails.all() {
 		link, err := playground.Link(m.Text)
 		if err != nil {
@@ -99,8 +103,8 @@ func (s *scene) secrets() map[string]string {
 		if err != nil {
 			continue // another stack's
 		}
-		all["the link about "+claim.Target.Label] = sealed
-		all["the task token of "+claim.Target.Label] = claim.TaskToken
+		all["the link of mail "+m.ID+", about "+claim.Target.Label] = sealed
+		all["the task token of mail "+m.ID+", about "+claim.Target.Label] = claim.TaskToken
 	}
 	return all
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
 )
@@ -49,11 +50,15 @@ func FunctionURL(h http.Handler) func(context.Context, events.LambdaFunctionURLR
 		w := &response{header: http.Header{}, status: http.StatusOK}
 		h.ServeHTTP(w, r)
 		out := events.LambdaFunctionURLResponse{StatusCode: w.status, Headers: map[string]string{}, Body: w.body.String()}
+		// A body that is no text has to be spelled as one.
+		if !utf8.Valid(w.body.Bytes()) {
+			out.Body, out.IsBase64Encoded = base64.StdEncoding.EncodeToString(w.body.Bytes()), true
+		}
 		for name := range w.header {
 			out.Headers[name] = w.header.Get(name)
 		}
 		if r.Method == http.MethodHead {
-			out.Body = ""
+			out.Body, out.IsBase64Encoded = "", false
 		}
 		return out, nil
 	}

@@ -1,6 +1,7 @@
-package page_test
+package page
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -11,8 +12,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
-
-	"keyturn/internal/approval/page"
 )
 
 // functionURL is an event as Lambda's developer guide shows it ("Invoking
@@ -51,7 +50,7 @@ type seen struct {
 func handlerSees(t *testing.T, in events.LambdaFunctionURLRequest) seen {
 	t.Helper()
 	var s seen
-	_, err := page.FunctionURL(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	_, err := FunctionURL(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Error(err)
@@ -101,7 +100,7 @@ func TestAHandlerSeesTheRequestThatCameToTheFunctionURL(t *testing.T) {
 }
 
 func TestABodyThatIsNotBase64IsRefusedBeforeTheHandler(t *testing.T) {
-	out, err := page.FunctionURL(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	out, err := FunctionURL(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("the handler was called")
 	}))(t.Context(), functionURL(t, "POST", "/a/AQ", "", "%%%", true))
 	if err != nil || out.StatusCode != http.StatusBadRequest {
@@ -133,7 +132,7 @@ func TestTheFunctionURLAnswersWhatTheHandlerWrote(t *testing.T) {
 		}, "HEAD", events.LambdaFunctionURLResponse{StatusCode: http.StatusNotFound, Headers: map[string]string{}}},
 	} {
 		t.Run(title, func(t *testing.T) {
-			out, err := page.FunctionURL(test.handler)(t.Context(), functionURL(t, test.method, "/", "", "", false))
+			out, err := FunctionURL(test.handler)(t.Context(), functionURL(t, test.method, "/", "", "", false))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -146,10 +145,12 @@ func TestTheFunctionURLAnswersWhatTheHandlerWrote(t *testing.T) {
 
 func TestThePageWorksBehindAFunctionURL(t *testing.T) {
 	d := newDesk(t)
-	serve := page.FunctionURL(d.page())
+	serve := FunctionURL(d.page)
 	call := func(method, path, body string) events.LambdaFunctionURLResponse {
 		t.Helper()
-		out, err := serve(t.Context(), functionURL(t, method, path, "utm_source=mail", base64.StdEncoding.EncodeToString([]byte(body)), true))
+		in := functionURL(t, method, path, "utm_source=mail", base64.StdEncoding.EncodeToString([]byte(body)), true)
+		in.Headers["content-type"] = "application/x-www-form-urlencoded"
+		out, err := serve(t.Context(), in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,14 +165,21 @@ func TestThePageWorksBehindAFunctionURL(t *testing.T) {
 	}
 	// Some mail programs encode what they need not.
 	shown := call("GET", strings.NewReplacer("-", "%2D", "_", "%5f").Replace(path), "")
-	m := formToken.FindStringSubmatch(shown.Body)
-	if shown.StatusCode != http.StatusOK || m == nil {
+	if shown.StatusCode != http.StatusOK || !strings.Contains(shown.Body, `name="form"`) {
 		t.Fatalf("GET: status %d, body:\n%s", shown.StatusCode, shown.Body)
 	}
+	der := call("GET", path+"/certificate.cer", "")
+	content, err := base64.StdEncoding.DecodeString(der.Body)
+	if want, _ := base64.StdEncoding.DecodeString(d.in.NewKey.Certificate); err != nil || !der.IsBase64Encoded || !bytes.Equal(content, want) {
+		t.Errorf("the certificate in DER: base64 %v, %v", der.IsBase64Encoded, err)
+	}
 	d.undecided()
-	form := url.Values{"form": {m[1]}, "decision": {"confirm"}, "comment": {"naïve & co"}}.Encode()
-	if out := call("POST", path, form); out.StatusCode != http.StatusOK || d.service.decided == nil || d.service.decided.Comment != "naïve & co" {
-		t.Errorf("POST: status %d, decided %+v", out.StatusCode, d.service.decided)
+	form := url.Values{"form": {d.sealer.FormToken(d.link, d.in.TaskToken, d.now)}, "decision": {"confirm"}, "comment": {"naïve & co"}}.Encode()
+	if out := call("POST", path, form); out.StatusCode != http.StatusOK {
+		t.Fatalf("POST: status %d", out.StatusCode)
+	}
+	if got := d.decision("success"); got.Comment != "naïve & co" || got.Address == "" {
+		t.Errorf("decided %+v", got)
 	}
 	if out := call("POST", path, form); out.StatusCode != http.StatusConflict {
 		t.Errorf("the second POST: status %d", out.StatusCode)

@@ -5,63 +5,76 @@ package page
 
 import (
 	"context"
-	_ "embed"
 	"errors"
-	"html/template"
 	"log/slog"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	g "maragu.dev/gomponents"
 
 	"keyturn/internal/approval"
+	"keyturn/internal/approval/paused"
 	"keyturn/internal/rotation"
 )
 
-// Decider passes a decision to the paused rotation; approval.Answer is one.
+// Links opens links; approval.Keyring does.
+type Links interface {
+	Open(ctx context.Context, link string) (approval.Claim, *approval.Sealer, error)
+}
+
+// Rotations tells how rotations stand; paused.Executions does.
+type Rotations interface {
+	Progress(ctx context.Context, execution string) (paused.Progress, error)
+}
+
+// Decider passes a decision to the paused rotation; paused.Answer does.
 type Decider interface {
 	Decide(ctx context.Context, taskToken string, d rotation.Decision) error
 }
 
-// Page serves /a/{link}.
+// MetadataReader reads a target's SAML metadata; MetadataFunction does.
+type MetadataReader interface {
+	Read(ctx context.Context, t rotation.Target, kid string) ([]byte, error)
+}
+
+// Config is what a Page needs.
+type Config struct {
+	Links     Links
+	Rotations Rotations
+	Decider   Decider
+	Metadata  MetadataReader
+	// OrgURL is the Okta org's address. PublicURL is the base of the links where
+	// something stands before the function; empty: there is nothing.
+	OrgURL, PublicURL string
+	Now               func() time.Time
+	Log               *slog.Logger
+}
+
+// Page serves /a/{link} and, behind it, the downloads.
 type Page struct {
-	Sealer  func(ctx context.Context) (*approval.Sealer, error)
-	Decider Decider
-	Now     func() time.Time
-	Log     *slog.Logger
+	Config
+
+	foreign *http.CrossOriginProtection
+	limiter limiter
 }
 
-//go:embed page.html
-var source string
-
-var view = template.Must(template.New("page").Funcs(template.FuncMap{
-	// A line may break behind a colon, not inside a pair.
-	"pairs": func(fingerprint string) []string { return strings.SplitAfter(fingerprint, ":") },
-	"date":  func(t time.Time) string { return t.UTC().Format("Monday, 2 January 2006, 15:04 UTC") },
-}).Parse(source))
-
-// content is what the template shows. Ask is the form; without it the page is
-// a calm message.
-type content struct {
-	Title, Text string
-	Problem     string
-	Ask         *ask
+// New makes a page. It fails with Config.Invalid when PublicURL is no address.
+func New(c Config) (*Page, error) {
+	p := &Page{Config: c, foreign: http.NewCrossOriginProtection()}
+	if c.PublicURL != "" {
+		u, err := url.Parse(c.PublicURL)
+		if err == nil {
+			err = p.foreign.AddTrustedOrigin(u.Scheme + "://" + u.Host)
+		}
+		if err != nil {
+			return nil, rotation.Errorf("Config.Invalid", "the public URL %q is no address: set the stack parameter PublicUrl to one such as https://keyturn.example.com", c.PublicURL)
+		}
+	}
+	return p, nil
 }
-
-type ask struct {
-	approval.Claim
-	Form          string
-	Action        string
-	Name, Comment string
-}
-
-// AfterSwitch tells the template which of the two orders it is.
-func (a ask) AfterSwitch() bool { return a.Order == rotation.AfterSwitch }
-
-// IDP tells the template that Okta is the service provider.
-func (a ask) IDP() bool { return a.Target.Kind == rotation.KindIDP }
 
 // The bounds of what a form can say.
 const (
@@ -70,146 +83,232 @@ const (
 	maxComment = 1000
 )
 
-// ServeHTTP shows the page for a link, or takes the form's answer.
-func (p Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	header := w.Header()
-	header.Set("Cache-Control", "no-store")
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
-	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("X-Frame-Options", "DENY")
-	header.Set("X-Robots-Tag", "noindex, nofollow")
-	header.Set("Strict-Transport-Security", "max-age=31536000")
+// ServeHTTP shows the page for a link, serves its downloads, or takes the form's
+// answer. A link that is no link costs no call of AWS.
+func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setHeaders(w.Header())
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost {
-		header.Set("Allow", "GET, HEAD, POST")
-		show(w, http.StatusMethodNotAllowed, content{Title: "This address only shows a page", Text: "Open the link from your message in a browser."})
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		show(w, http.StatusMethodNotAllowed, onlyShows)
 		return
 	}
-	i := strings.LastIndex(r.URL.Path, "/a/")
-	if i < 0 {
+	now := p.Now()
+	link, file := parsePath(r.URL.Path)
+	claim, sealer, err := p.Links.Open(r.Context(), link)
+	switch {
+	case errors.Is(err, approval.ErrExpired):
+		show(w, http.StatusGone, expired(claim))
+		return
+	case errors.Is(err, approval.ErrDamaged) && !p.limiter.allow("address "+r.RemoteAddr, noLinksPerMinute, now),
+		err == nil && !p.limiter.allow("link "+link, visitsPerMinute, now):
+		p.tooMany(w)
+		return
+	case errors.Is(err, approval.ErrDamaged):
 		show(w, http.StatusNotFound, damaged)
 		return
-	}
-	link := r.URL.Path[i+len("/a/"):]
-	sealer, err := p.Sealer(r.Context())
-	if err != nil {
+	case err != nil:
 		p.Log.Error("link key", "error", rotation.NameOf(err), "message", err.Error())
 		show(w, http.StatusServiceUnavailable, unavailable)
 		return
 	}
-	claim, err := sealer.Open(link, p.Now())
+	progress, err := p.Rotations.Progress(r.Context(), claim.Execution)
 	switch {
-	case errors.Is(err, approval.ErrExpired):
-		show(w, http.StatusGone, content{Title: "This link has expired", Text: "The request for " + claim.Target.Label + " is over, and this link decides nothing any more. If the certificate still has to be changed, you will get a new message."})
+	case errors.Is(err, paused.ErrNoExecution):
+		show(w, http.StatusGone, forgotten(claim))
 		return
 	case err != nil:
-		show(w, http.StatusNotFound, damaged)
+		p.Log.Error("progress", "target", claim.Target.String(), "error", rotation.NameOf(err), "message", err.Error())
+		show(w, http.StatusServiceUnavailable, unavailable)
 		return
 	}
-	form := &ask{Claim: claim, Form: sealer.FormToken(link, p.Now()), Action: link}
-	if r.Method != http.MethodPost {
-		show(w, http.StatusOK, content{Title: title(claim), Ask: form})
-		return
+	v := visit{page: p, w: w, r: r, link: link, claim: claim, sealer: sealer, progress: progress, now: now}
+	switch {
+	case r.Method == http.MethodPost && file != "":
+		w.Header().Set("Allow", "GET, HEAD")
+		show(w, http.StatusMethodNotAllowed, onlyShows)
+	case r.Method == http.MethodPost:
+		v.answer(r.Context())
+	case file != "":
+		v.serve(r.Context(), file)
+	default:
+		v.show()
 	}
-	p.decide(w, r, sealer, link, form)
 }
 
-var (
-	damaged = content{Title: "This link does not work", Text: "It is damaged or incomplete. Mail programs sometimes break long links: copy the whole link from the message into the address bar. If that does not help, ask whoever runs the rotations at your company to send it again."}
+// setHeaders sets what every answer has: nothing is cached, framed, indexed or
+// told to other sites.
+func setHeaders(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", contentSecurityPolicy)
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Strict-Transport-Security", "max-age=31536000")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Robots-Tag", "noindex, nofollow")
+}
 
-	unavailable = content{Title: "Please try again in a few minutes", Text: "This page cannot be used just now. Nothing was decided."}
-
-	// The answer may have arrived although nobody said so; a second one does no
-	// harm.
-	notTold = content{Title: "Please try again in a few minutes", Text: "We could not find out whether your answer arrived. Please open the link from your message again and repeat it: it counts only once."}
-)
-
-func title(c approval.Claim) string { return "New SAML certificate for " + c.Target.Label }
-
-func (p Page) decide(w http.ResponseWriter, r *http.Request, sealer *approval.Sealer, link string, form *ask) {
-	again := func(status int, problem string) {
-		show(w, status, content{Title: title(form.Claim), Problem: problem, Ask: form})
+// parsePath finds the link, and the name of a download behind it. Something may
+// stand before /a/ where the page has a base of its own.
+func parsePath(path string) (link, file string) {
+	i := strings.LastIndex(path, "/a/")
+	if i < 0 {
+		return "", ""
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	if err := r.ParseForm(); err != nil {
+	link, file, found := strings.Cut(path[i+len("/a/"):], "/")
+	if found && file == "" {
+		return "", "" // the form would go to another address
+	}
+	return link, file
+}
+
+func (p *Page) tooMany(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "60")
+	show(w, http.StatusTooManyRequests, tooMany)
+}
+
+// visit is one request with a link that is authentic.
+type visit struct {
+	page     *Page
+	w        http.ResponseWriter
+	r        *http.Request
+	link     string
+	claim    approval.Claim
+	sealer   *approval.Sealer
+	progress paused.Progress
+	now      time.Time
+}
+
+// asked is the request that this link may answer now, or nil. A plan may be
+// called off by every link of the rotation: who planned still has the page open
+// whose link has been used.
+func (v *visit) asked() *rotation.RequestUploadInput {
+	in := v.progress.Asking
+	if in == nil || v.progress.Result != "" || (in.TaskToken != v.claim.TaskToken && in.Stage != rotation.StagePlanned) {
+		return nil
+	}
+	return in
+}
+
+func (v *visit) show() {
+	if in := v.asked(); in != nil {
+		show(v.w, http.StatusOK, v.form(*in))
+		return
+	}
+	show(v.w, http.StatusGone, over(v.claim, v.progress, v.now))
+}
+
+func (v *visit) form(in rotation.RequestUploadInput) ask {
+	a := ask{
+		In: in, Since: v.progress.Since, Now: v.now, Approver: v.claim.Approver,
+		OrgHost: strings.TrimPrefix(strings.TrimPrefix(v.page.OrgURL, "https://"), "http://"), AdminURL: approval.AdminURL(v.page.OrgURL, in.Target),
+		Action: v.link, Files: v.link + "/", Form: v.sealer.FormToken(v.link, in.TaskToken, v.now),
+	}
+	if in.Stage == rotation.StageUpload && !a.afterSwitch() {
+		a.PlanFrom, a.PlanUntil = planBounds(in, v.now)
+	}
+	return a
+}
+
+// answer takes what the form says. Every way out but the last two decides
+// nothing, and says so.
+func (v *visit) answer(ctx context.Context) {
+	if kind, _, err := mime.ParseMediaType(v.r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+		show(v.w, http.StatusUnsupportedMediaType, notOurForm)
+		return
+	}
+	if err := v.page.foreign.Check(withoutNullOrigin(v.r)); err != nil {
+		show(v.w, http.StatusForbidden, notOurForm)
+		return
+	}
+	in := v.asked()
+	if in == nil {
+		show(v.w, http.StatusConflict, over(v.claim, v.progress, v.now))
+		return
+	}
+	form := v.form(*in)
+	again := func(status int, problem string) {
+		form.Problem = problem + " Nothing was decided."
+		show(v.w, status, form)
+	}
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxBody)
+	if err := v.r.ParseForm(); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			again(http.StatusRequestEntityTooLarge, "Your answer was too long. Please shorten the comment. Nothing was decided.")
+			again(http.StatusRequestEntityTooLarge, "Your answer was too long. Please shorten the comment.")
 			return
 		}
-		again(http.StatusBadRequest, "The form could not be read. Please send it again. Nothing was decided.")
+		again(http.StatusBadRequest, "The form could not be read. Please send it again.")
 		return
 	}
-	form.Name, form.Comment = strings.ReplaceAll(clean(r.PostForm, "name"), "\n", " "), clean(r.PostForm, "comment")
-	if !sealer.CheckForm(r.PostForm.Get("form"), link, p.Now()) {
-		again(http.StatusForbidden, "This page had been open for a long time, or the answer did not come from it. Please answer again. Nothing was decided.")
+	form.read(v.r.PostForm)
+	current := v.sealer.CheckForm(v.r.PostForm.Get(fieldForm), v.link, in.TaskToken, v.now)
+	if in.Stage == rotation.StagePlanned && (!current || v.r.PostForm.Get(fieldDecision) != decideCallOff) {
+		// The page had been opened before somebody planned the switch, or
+		// planned it anew.
+		again(http.StatusConflict, meanwhile(*in))
 		return
 	}
-	d := rotation.Decision{By: form.Approver, At: p.Now().UTC().Truncate(time.Second), Comment: form.Comment}
-	if d.By == "" {
-		d.By = form.Name
+	if !current {
+		again(http.StatusForbidden, "This page had been open for a long time, or the answer did not come from it. Please answer again.")
+		return
 	}
+	d, problem := form.decision(v.r.PostForm.Get(fieldDecision), v.now)
+	if problem != "" {
+		again(http.StatusUnprocessableEntity, problem)
+		return
+	}
+	d.Address = v.r.RemoteAddr
+	v.decide(ctx, *in, form, d)
+}
+
+func (v *visit) decide(ctx context.Context, in rotation.RequestUploadInput, form ask, d rotation.Decision) {
+	p := v.page
+	err := p.Decider.Decide(ctx, in.TaskToken, d)
 	switch {
-	case d.By == "":
-		again(http.StatusUnprocessableEntity, "Please give your name: the decision is recorded with it. Nothing was decided.")
-		return
-	case utf8.RuneCountInString(d.By) > maxName || utf8.RuneCountInString(d.Comment) > maxComment:
-		again(http.StatusUnprocessableEntity, "The name can have 100 characters and the comment 1000. Nothing was decided.")
-		return
-	}
-	switch r.PostForm.Get("decision") {
-	case "confirm":
-		d.Confirmed = true
-	case "reject":
-		if d.Comment == "" {
-			again(http.StatusUnprocessableEntity, "Please say in the comment why it cannot be done: somebody has to find another way. Nothing was decided.")
-			return
+	case errors.Is(err, paused.ErrAnswered):
+		// Somebody was faster: say who, if that can be found out. What Step
+		// Functions shows may be a moment old.
+		if progress, err := p.Rotations.Progress(ctx, v.claim.Execution); err == nil {
+			v.progress = progress
 		}
-	default:
-		again(http.StatusUnprocessableEntity, "Please choose one of the two answers. Nothing was decided.")
-		return
-	}
-	err := p.Decider.Decide(r.Context(), form.TaskToken, d)
-	switch {
-	case errors.Is(err, approval.ErrAnswered):
-		show(w, http.StatusConflict, content{Title: "This request is answered already", Text: "It was answered before, perhaps by yourself, or the rotation for " + form.Target.Label + " has ended. This answer changes nothing."})
+		if v.progress.Asking != nil && v.progress.Asking.TaskToken == in.TaskToken {
+			v.progress.Asking, v.progress.Taken = nil, true
+		}
+		show(v.w, http.StatusConflict, over(v.claim, v.progress, v.now))
+	case rotation.NameOf(err) == "StepFunctions.Throttled":
+		p.Log.Error("decision not passed on", "target", in.Target.String(), "error", rotation.NameOf(err), "message", err.Error())
+		p.tooMany(v.w)
 	case err != nil:
-		p.Log.Error("decision not passed on", "target", form.Target.String(), "error", rotation.NameOf(err), "message", err.Error())
-		show(w, http.StatusServiceUnavailable, notTold)
+		p.Log.Error("decision not passed on", "target", in.Target.String(), "error", rotation.NameOf(err), "message", err.Error())
+		show(v.w, http.StatusServiceUnavailable, notTold)
 	default:
-		p.Log.Info("decided", "target", form.Target.String(), "confirmed", d.Confirmed)
-		show(w, http.StatusOK, thanks(form, d.Confirmed))
+		p.Log.Info("decided", "target", in.Target.String(), "stage", string(in.Stage), "confirmed", d.Confirmed, "planned", d.SwitchAt != nil, "calledOff", d.CalledOff)
+		show(v.w, http.StatusOK, thanks(form, d))
 	}
 }
 
-func thanks(form *ask, confirmed bool) content {
-	switch {
-	case confirmed && form.AfterSwitch():
-		return content{Title: "Thank you, that was it", Text: "Okta signs with the new certificate already. Please try a sign-in to " + form.Target.Label + " now."}
-	case confirmed:
-		return content{Title: "Thank you, Okta switches now", Text: "Within a minute Okta uses the new certificate for " + form.Target.Label + ". Please try a sign-in then. Should the switch fail, the old certificate stays or comes back."}
-	case form.AfterSwitch():
-		return content{Title: "Noted: Okta goes back", Text: "Within a minute Okta uses the old certificate for " + form.Target.Label + " again."}
-	}
-	return content{Title: "Noted: nothing changes", Text: "Okta keeps the old certificate for " + form.Target.Label + ". Whoever runs the rotations gets your comment."}
-}
-
-// clean reads a text field: valid UTF-8, no control characters but line
-// breaks, no white space around it.
-func clean(form url.Values, field string) string {
-	text := strings.ToValidUTF8(form.Get(field), "�")
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' {
-			return -1
-		}
+// withoutNullOrigin is a request without the Origin "null", where nothing else
+// tells where it comes from: with the page's own no-referrer, browsers before
+// 2023 send it for the page's own form. What stands guard there is the form's
+// token, which another site's page does not have.
+func withoutNullOrigin(r *http.Request) *http.Request {
+	if r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Origin") != "null" {
 		return r
-	}, text)
-	return strings.TrimSpace(text)
+	}
+	clone := r.Clone(r.Context())
+	clone.Header.Del("Origin")
+	return clone
 }
 
-func show(w http.ResponseWriter, status int, c content) {
+// renderer is a page that can be shown: an ask or a note.
+type renderer interface{ render() g.Node }
+
+func show(w http.ResponseWriter, status int, content renderer) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	// The status is sent: an error while writing cannot be reported to anybody.
-	_ = view.Execute(w, c)
+	_ = content.render().Render(w)
 }

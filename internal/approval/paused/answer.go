@@ -1,4 +1,6 @@
-package approval
+// Package paused is a rotation that waits for an answer, as Step Functions shows
+// it: how it stands, and how it takes the decision.
+package paused
 
 import (
 	"context"
@@ -10,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"keyturn/internal/awsenv"
 	"keyturn/internal/rotation"
 )
 
@@ -24,6 +27,9 @@ type StepFunctions interface {
 // whose rotation has ended. Step Functions does not tell the two apart.
 var ErrAnswered = errors.New("the request has been answered or is over")
 
+// rejected is the error with which a rejection fails the paused state.
+const rejected = "Approval.Rejected"
+
 // Answer passes decisions on to the paused rotation. Step Functions itself
 // makes the token single-use.
 type Answer struct {
@@ -31,16 +37,17 @@ type Answer struct {
 }
 
 // Decide completes the task token: with the decision as the state's output for
-// a confirmation, as a failure named Approval.Rejected for a rejection.
+// a confirmation or a plan called off, as a failure named Approval.Rejected for
+// a rejection.
 func (a Answer) Decide(ctx context.Context, taskToken string, d rotation.Decision) error {
 	decision, err := json.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("decision: %w", err)
 	}
-	if d.Confirmed {
+	if d.Confirmed || d.CalledOff {
 		_, err = a.StepFunctions.SendTaskSuccess(ctx, &sfn.SendTaskSuccessInput{TaskToken: aws.String(taskToken), Output: aws.String(string(decision))})
 	} else {
-		_, err = a.StepFunctions.SendTaskFailure(ctx, &sfn.SendTaskFailureInput{TaskToken: aws.String(taskToken), Error: aws.String("Approval.Rejected"), Cause: aws.String(string(decision))})
+		_, err = a.StepFunctions.SendTaskFailure(ctx, &sfn.SendTaskFailureInput{TaskToken: aws.String(taskToken), Error: aws.String(rejected), Cause: aws.String(string(decision))})
 	}
 	if err == nil {
 		return nil
@@ -54,10 +61,9 @@ func (a Answer) Decide(ctx context.Context, taskToken string, d rotation.Decisio
 		return ErrAnswered
 	}
 	// The SDK's text may quote the request, and with it the token.
-	code := "no answer"
-	var coded interface{ ErrorCode() string }
-	if errors.As(err, &coded) {
-		code = coded.ErrorCode()
+	code := awsenv.ErrorCode(err)
+	if code == "ThrottlingException" {
+		return rotation.Errorf("StepFunctions.Throttled", "Step Functions took too many decisions at once (%s)", code)
 	}
 	return rotation.Errorf("StepFunctions.Unavailable", "Step Functions did not take the decision (%s)", code)
 }

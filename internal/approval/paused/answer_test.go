@@ -1,4 +1,4 @@
-package approval_test
+package paused_test
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/google/go-cmp/cmp"
 
-	"keyturn/internal/approval"
+	"keyturn/internal/approval/paused"
 	"keyturn/internal/rotation"
 )
 
@@ -64,7 +64,7 @@ func (s *stepFunctions) SendTaskFailure(_ context.Context, in *sfn.SendTaskFailu
 func TestAConfirmationIsThePausedStatesOutput(t *testing.T) {
 	service := &stepFunctions{waiting: map[string]bool{taskToken: true}}
 	want := rotation.Decision{Confirmed: true, By: "crm@example.com", At: now, Comment: "done <today>"}
-	if err := (approval.Answer{StepFunctions: service}).Decide(t.Context(), taskToken, want); err != nil {
+	if err := (paused.Answer{StepFunctions: service}).Decide(t.Context(), taskToken, want); err != nil {
 		t.Fatal(err)
 	}
 	if service.failure != "" {
@@ -76,7 +76,7 @@ func TestAConfirmationIsThePausedStatesOutput(t *testing.T) {
 func TestARejectionFailsThePausedStateWithTheDecisionAsItsCause(t *testing.T) {
 	service := &stepFunctions{waiting: map[string]bool{taskToken: true}}
 	want := rotation.Decision{By: "crm@example.com", At: now, Comment: "holidays"}
-	if err := (approval.Answer{StepFunctions: service}).Decide(t.Context(), taskToken, want); err != nil {
+	if err := (paused.Answer{StepFunctions: service}).Decide(t.Context(), taskToken, want); err != nil {
 		t.Fatal(err)
 	}
 	if service.failure != "Approval.Rejected" || service.output != "" {
@@ -98,12 +98,12 @@ func sameDecision(t *testing.T, got string, want rotation.Decision) {
 
 func TestARequestIsAnsweredOnce(t *testing.T) {
 	service := &stepFunctions{waiting: map[string]bool{taskToken: true}}
-	answer := approval.Answer{StepFunctions: service}
+	answer := paused.Answer{StepFunctions: service}
 	if err := answer.Decide(t.Context(), taskToken, rotation.Decision{Confirmed: true, By: "first"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, again := range []rotation.Decision{{Confirmed: true, By: "second"}, {By: "second", Comment: "no"}} {
-		if err := answer.Decide(t.Context(), taskToken, again); !errors.Is(err, approval.ErrAnswered) {
+		if err := answer.Decide(t.Context(), taskToken, again); !errors.Is(err, paused.ErrAnswered) {
 			t.Errorf("the second answer %+v: %v, want ErrAnswered", again, err)
 		}
 	}
@@ -117,8 +117,8 @@ func TestATokenThatIsOverCountsAsAnswered(t *testing.T) {
 		&types.InvalidToken{Message: aws.String("Invalid Token: '" + taskToken + "'")},
 	} {
 		for _, confirmed := range []bool{true, false} {
-			err := approval.Answer{StepFunctions: &stepFunctions{outage: outage}}.Decide(t.Context(), taskToken, rotation.Decision{Confirmed: confirmed})
-			if !errors.Is(err, approval.ErrAnswered) {
+			err := paused.Answer{StepFunctions: &stepFunctions{outage: outage}}.Decide(t.Context(), taskToken, rotation.Decision{Confirmed: confirmed})
+			if !errors.Is(err, paused.ErrAnswered) {
 				t.Errorf("%T: %v, want ErrAnswered", outage, err)
 			}
 			withoutToken(t, err)
@@ -136,9 +136,13 @@ func TestAnotherFailureOfStepFunctionsMayPassAndNeverShowsTheToken(t *testing.T)
 	} {
 		t.Run(says, func(t *testing.T) {
 			for _, confirmed := range []bool{true, false} {
-				err := approval.Answer{StepFunctions: &stepFunctions{outage: outage}}.Decide(t.Context(), taskToken, rotation.Decision{Confirmed: confirmed})
-				if rotation.NameOf(err) != "StepFunctions.Unavailable" || !strings.Contains(err.Error(), says) {
-					t.Errorf("got %v, want StepFunctions.Unavailable with %q", err, says)
+				err := paused.Answer{StepFunctions: &stepFunctions{outage: outage}}.Decide(t.Context(), taskToken, rotation.Decision{Confirmed: confirmed})
+				want := "StepFunctions.Unavailable"
+				if says == "ThrottlingException" {
+					want = "StepFunctions.Throttled"
+				}
+				if rotation.NameOf(err) != want || !strings.Contains(err.Error(), says) {
+					t.Errorf("got %v, want %s with %q", err, want, says)
 				}
 				withoutToken(t, err)
 			}
