@@ -82,7 +82,7 @@ func over(c approval.Claim, p paused.Progress, now time.Time) note {
 	case p.Last != nil && !p.Last.CalledOff && p.Last.SwitchAt != nil && p.Last.SwitchAt.After(now):
 		return note{Tone: toneOver, Title: "The switch is planned", Text: []string{"Okta switches to the new certificate on " + date(*p.Last.SwitchAt) + ". To call it off, ask whoever runs the rotations at your company, or open this link again in a few minutes."}, Facts: facts}
 	case p.Taken:
-		return note{Tone: toneOver, Title: "This request is answered already", Text: []string{"Somebody was faster. Open your link again in a minute to see who, and what the answer was."}, Facts: facts}
+		return note{Tone: toneOver, Title: "This request is answered already", Text: []string{"An answer has arrived, perhaps your own. Open your link again in a minute to see whose it was, and what it was."}, Facts: facts}
 	case p.Last != nil:
 		return note{Tone: toneOver, Title: "This request is answered already", Text: []string{"Keyturn is carrying the answer out now. You need not do anything."}, Facts: facts}
 	}

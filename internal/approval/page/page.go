@@ -269,10 +269,16 @@ func (v *visit) decide(ctx context.Context, in rotation.RequestUploadInput, form
 	err := p.Decider.Decide(ctx, in.TaskToken, d)
 	switch {
 	case errors.Is(err, paused.ErrAnswered):
-		// Somebody was faster: say who, if that can be found out. What Step
-		// Functions shows may be a moment old.
+		// Somebody was faster: say who, if that can be found out. It may have
+		// been this very answer, which was sent again because Step Functions'
+		// first word about it was lost. What the history shows may be a moment
+		// old.
 		if progress, err := p.Rotations.Progress(ctx, v.claim.Execution); err == nil {
 			v.progress = progress
+		}
+		if v.progress.Last != nil && same(*v.progress.Last, d) {
+			show(v.w, http.StatusOK, thanks(form, d))
+			return
 		}
 		if v.progress.Asking != nil && v.progress.Asking.TaskToken == in.TaskToken {
 			v.progress.Asking, v.progress.Taken = nil, true
@@ -288,6 +294,18 @@ func (v *visit) decide(ctx context.Context, in rotation.RequestUploadInput, form
 		p.Log.Info("decided", "target", in.Target.String(), "stage", string(in.Stage), "confirmed", d.Confirmed, "planned", d.SwitchAt != nil, "calledOff", d.CalledOff)
 		show(v.w, http.StatusOK, thanks(form, d))
 	}
+}
+
+// same tells whether two decisions are one.
+func same(a, b rotation.Decision) bool {
+	at := func(t *time.Time) int64 {
+		if t == nil {
+			return 0
+		}
+		return t.Unix()
+	}
+	return a.By == b.By && a.Named == b.Named && a.At.Equal(b.At) && a.Comment == b.Comment && a.Address == b.Address &&
+		a.Confirmed == b.Confirmed && a.CalledOff == b.CalledOff && at(a.SwitchAt) == at(b.SwitchAt)
 }
 
 // withoutNullOrigin is a request without the Origin "null", where nothing else

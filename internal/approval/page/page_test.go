@@ -560,7 +560,49 @@ func TestTheLoserOfARaceIsNotSentLookingForAnotherMessage(t *testing.T) {
 	d := newDesk(t)
 	form := d.fill("confirm", nil)
 	d.page.Decider = refusing{&types.TaskTimedOut{}}
-	d.want(d.post(form), http.StatusConflict, "This request is answered already", "Somebody was faster")
+	d.want(d.post(form), http.StatusConflict, "This request is answered already", "An answer has arrived, perhaps your own")
+}
+
+func TestAnAnswerWhoseAcknowledgementWasLostIsTakenAsWhatItWas(t *testing.T) {
+	d := newDesk(t)
+	d.page.Decider = losing{d.page.Decider}
+	d.want(d.decide("confirm", map[string]string{"comment": "once"}), http.StatusOK, "Thank you, Okta switches now")
+	if n := len(d.service.Answers()); n != 1 {
+		t.Errorf("%d answers were taken", n)
+	}
+	// Somebody else's answer is not taken for one's own.
+	d = newDesk(t)
+	form := d.fill("confirm", map[string]string{"comment": "mine"})
+	if err := d.page.Decider.Decide(t.Context(), taskToken, rotation.Decision{Confirmed: true, By: "iam@example.com", At: d.now, Comment: "mine", Address: "192.0.2.7"}); err != nil {
+		t.Fatal(err)
+	}
+	d.page.Rotations = stale{d.page.Rotations, d.in}
+	d.want(d.post(form), http.StatusConflict, "This request is answered already", "iam@example.com")
+}
+
+// losing is a Decider whose first attempt takes effect and loses its answer, so
+// that the client's second one hears that the token is over.
+type losing struct{ Decider }
+
+func (l losing) Decide(ctx context.Context, token string, d rotation.Decision) error {
+	if err := l.Decider.Decide(ctx, token, d); err != nil {
+		return err
+	}
+	return l.Decider.Decide(ctx, token, d)
+}
+
+// stale shows a rotation as it was before the answer, once.
+type stale struct {
+	Rotations
+	in rotation.RequestUploadInput
+}
+
+func (s stale) Progress(ctx context.Context, execution string) (paused.Progress, error) {
+	p, err := s.Rotations.Progress(ctx, execution)
+	if err == nil && p.Last != nil {
+		p.Asking = &s.in
+	}
+	return p, err
 }
 
 func TestSignInIsConfirmedOrRolledBack(t *testing.T) {
