@@ -73,6 +73,13 @@ func (p Page) Title() string {
 	return html.UnescapeString(strings.TrimSpace(tagPattern.ReplaceAllString(m[1], "")))
 }
 
+// Text is what the page says, from its heading on.
+func (p Page) Text() string {
+	_, body, _ := strings.Cut(p.HTML, "<h1")
+	body, _, _ = strings.Cut("<h1"+body, "<script")
+	return html.UnescapeString(strings.Join(strings.Fields(tagPattern.ReplaceAllString(body, " ")), " "))
+}
+
 // Open gets the page behind a link; it decides nothing.
 func (p *Playground) Open(ctx context.Context, link string) (Page, error) {
 	return p.page(ctx, http.MethodGet, link, nil)
@@ -93,7 +100,7 @@ func (p *Playground) Answer(ctx context.Context, link, decision, name, comment s
 	}
 	field := fieldPattern.FindStringSubmatch(shown.HTML)
 	if field == nil {
-		return shown, fmt.Errorf("playground: the page %q (status %d) has no form", shown.Title(), shown.Status)
+		return shown, fmt.Errorf("playground: the page (status %d) has no form: %s", shown.Status, shown.Text())
 	}
 	return p.Post(ctx, link, url.Values{"form": {html.UnescapeString(field[1])}, "decision": {decision}, "name": {name}, "comment": {comment}})
 }

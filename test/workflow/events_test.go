@@ -59,7 +59,7 @@ func TestAnEventStartsARotation(t *testing.T) {
 	}
 	s.requests(gjson.GetBytes(sample, "source").String(), gjson.GetBytes(sample, "detail-type").String(), detail)
 
-	mail := s.mail(playground.Approver, time.Time{}, func() {})
+	mail := s.mail(playground.Approver, time.Time{}, "", func() {})
 	link, err := playground.Link(mail.Text)
 	if err != nil {
 		t.Fatal(err)

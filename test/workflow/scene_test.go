@@ -189,10 +189,16 @@ func (s *scene) rotate(with policy) *running {
 	return &running{scene: s, rotation: r, started: started}
 }
 
+// reference is what the messages of this rotation name, and no other's: one that
+// was stopped may still be sending.
+func (r *running) reference() string {
+	return "Reference: " + r.rotation.ARN[strings.LastIndexByte(r.rotation.ARN, ':')+1:]
+}
+
 // request waits for the mail to an approver.
 func (r *running) request(to string) localaws.Mail {
 	r.t.Helper()
-	return r.mail(to, r.started, func() {
+	return r.mail(to, r.started, r.reference(), func() {
 		// A rotation that ended without asking would be waited for in vain.
 		if out := r.describe(); out.StopDate != nil {
 			r.t.Fatalf("the rotation ended %s without asking %s: %s", out.Status, to, aws.ToString(out.Cause))
@@ -202,12 +208,12 @@ func (r *running) request(to string) localaws.Mail {
 
 // mail waits for a mail about the target; alive stops the test where none can
 // come any more.
-func (s *scene) mail(to string, after time.Time, alive func()) localaws.Mail {
+func (s *scene) mail(to string, after time.Time, says string, alive func()) localaws.Mail {
 	s.t.Helper()
 	var found localaws.Mail
 	s.until("a mail to "+to, func() bool {
 		for _, m := range mails.all() {
-			if m.At.After(after) && strings.Contains(m.Subject, s.target.Label) && slices.Equal(m.To, []string{to}) {
+			if m.At.After(after) && strings.Contains(m.Subject, s.target.Label) && slices.Equal(m.To, []string{to}) && strings.Contains(m.Text, says) {
 				found = m
 				return true
 			}
@@ -259,7 +265,7 @@ func (s *scene) decide(link, decision, name, comment string) {
 		s.t.Fatal(err)
 	}
 	if page.Status != http.StatusOK {
-		s.t.Fatalf("the page did not take the answer: %d %q", page.Status, page.Title())
+		s.t.Fatalf("the page did not take the answer: %d %s", page.Status, page.Text())
 	}
 }
 

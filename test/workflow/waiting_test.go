@@ -18,11 +18,11 @@ import (
 	"keyturn/internal/rotation"
 )
 
-// sent are the mails about the target to an address so far, the oldest first.
-func (s *scene) sent(to string) []localaws.Mail {
+// sent are this rotation's mails to an address so far, the oldest first.
+func (r *running) sent(to string) []localaws.Mail {
 	var found []localaws.Mail
 	for _, m := range mails.all() {
-		if strings.Contains(m.Subject, s.target.Label) && slices.Equal(m.To, []string{to}) {
+		if strings.Contains(m.Text, r.reference()) && slices.Equal(m.To, []string{to}) {
 			found = append(found, m)
 		}
 	}
@@ -140,7 +140,8 @@ func TestAfterTheLastReminderTheRotationGivesUp(t *testing.T) {
 	ended(t, "GaveUp", report)
 	s.unchanged()
 	leftBehind(t, report)
-	all := s.sent(playground.Approver)
+	r.until("the last message", func() bool { return len(r.sent(playground.Approver)) >= 3 })
+	all := r.sent(playground.Approver)
 	same(t, "messages", 3, len(all))
 	for _, m := range all {
 		link, err := playground.Link(m.Text)
@@ -159,9 +160,7 @@ func TestAnEscalationAsksOthersAsWell(t *testing.T) {
 	s := app(t, oktasim.AppSpec{Label: label(t), Created: created, Key: oktasim.NewKey(oktasim.KeySpec{Created: created, NotAfter: now.AddDate(0, 0, 8).Add(time.Hour)})})
 	r := s.rotate(policy{"giveUpDays": 20, "reminderHours": 24 * 20, "escalateTo": []string{"identity-lead@example.com"}, "confirmSignIn": true})
 	mail, link := r.nth("identity-lead@example.com", 1)
-	if len(s.sent(playground.Approver)) != 2 {
-		t.Errorf("the approver got %d messages, want the request and the escalation", len(s.sent(playground.Approver)))
-	}
+	r.nth(playground.Approver, 2)
 	if !strings.HasPrefix(mail.Subject, "Overdue: ") {
 		t.Errorf("the escalation's subject is %q", mail.Subject)
 	}
