@@ -35,12 +35,16 @@ func run(ctx context.Context, args []string, token string, out io.Writer) error 
 	flags := flag.NewFlagSet("oktasim", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:0", "loopback `address` to listen on; port 0 takes a free one")
 	empty := flags.Bool("empty", false, "start without the demo's apps and identity providers")
+	large := flags.Int("large", 0, "add so `many` apps, and an identity provider for each hundred")
 	free := flags.Bool("free-limits", false, "rate limits of a free Integrator org instead of a Workforce org")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q: the address goes into -listen", flags.Arg(0))
+	}
+	if *large < 0 {
+		return fmt.Errorf("-large %d: give a number of apps", *large)
 	}
 	listener, err := listenLoopback(ctx, *listen)
 	if err != nil {
@@ -55,6 +59,7 @@ func run(ctx context.Context, args []string, token string, out io.Writer) error 
 	if !*empty {
 		org.SeedDemo()
 	}
+	org.SeedLarge(oktasim.LargeSpec{Apps: *large, IDPs: *large / 100})
 	url := "http://" + listener.Addr().String()
 	greeting := fmt.Sprintf("Simulated Okta org: %s\nAPI token:          the value of OKTASIM_TOKEN\n", url)
 	if token == "" {

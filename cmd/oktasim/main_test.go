@@ -70,8 +70,11 @@ func TestAGivenTokenIsNotPrinted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
 	var out strings.Builder
-	if err := run(ctx, []string{"-empty"}, "the-secret", &out); err != nil {
+	if err := run(ctx, []string{"-empty", "-large", "200"}, "the-secret", &out); err != nil {
 		t.Fatal(err)
+	}
+	if err := run(ctx, []string{"-large", "-1"}, "the-secret", &out); err == nil {
+		t.Error("-large -1 is taken")
 	}
 	if strings.Contains(out.String(), "the-secret") {
 		t.Error(out.String())

@@ -50,6 +50,8 @@ type Config struct {
 	// HTTP is the client to use; nil for one of our own. It must not follow
 	// redirects: New sees to that.
 	HTTP *http.Client
+	// Now is the clock that Window and Skew go by; nil for time.Now.
+	Now func() time.Time
 }
 
 // Client calls one org. It is safe for concurrent use.
@@ -59,6 +61,7 @@ type Client struct {
 	userAgent   string
 	http        *http.Client
 	calls       atomic.Int64
+	rates       rates
 }
 
 // New makes a client. It fails with Config.Invalid when the org's URL cannot
@@ -78,7 +81,7 @@ func New(c Config) (*Client, error) {
 	if version == "" {
 		version = "dev"
 	}
-	return &Client{base: base, credentials: c.Credentials, userAgent: "keyturn/" + version, http: &h}, nil
+	return &Client{base: base, credentials: c.Credentials, userAgent: "keyturn/" + version, http: &h, rates: newRates(c.Now)}, nil
 }
 
 // ParseOrgURL checks the org's address: https and a host, nothing behind it;
@@ -197,6 +200,7 @@ func (c *Client) send(ctx context.Context, k call, cred Credential) (answer, err
 		return answer{}, c.unreachable(k, err)
 	}
 	defer func() { _ = response.Body.Close() }()
+	c.rates.note(ref.Path, response)
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxResponse+1))
 	if err != nil {
 		return answer{}, c.unreachable(k, err)

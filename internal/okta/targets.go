@@ -128,6 +128,25 @@ func (c *Client) PublishCSR(ctx context.Context, t rotation.Target, csrID string
 	return key, nil
 }
 
+// CloneKey gives a target the key that another one of the same kind has (guide,
+// step 6), under the same kid. Okta answers 400 when the target has it already.
+func (c *Client) CloneKey(ctx context.Context, source rotation.Target, kid string, t rotation.Target) (JSONWebKey, error) {
+	parameter := "targetAid"
+	if t.Kind == rotation.KindIDP {
+		parameter = "targetIdpId"
+	}
+	k := call{method: http.MethodPost, path: path(source) + "/credentials/keys/" + url.PathEscape(kid) + "/clone?" + url.Values{parameter: {t.ID}}.Encode(),
+		doing: fmt.Sprintf("clone the key %s of %s to %s", kid, source, t)}
+	var key JSONWebKey
+	if err := c.callJSON(ctx, k, &key); err != nil {
+		return JSONWebKey{}, err
+	}
+	if key.Kid == "" {
+		return JSONWebKey{}, c.broken(k)
+	}
+	return key, nil
+}
+
 // Metadata reads a target's SAML metadata. An app's is a preview for one kid
 // (the spec requires the parameter); an IdP's is what is in use, at a path that
 // the spec does not have but every IdP's _links.metadata names.
@@ -148,45 +167,89 @@ func (c *Client) AppsWithKid(ctx context.Context, kid string) iter.Seq2[json.Raw
 
 // SAMLIdentityProviders lists the org's SAML IdPs, page by page.
 func (c *Client) SAMLIdentityProviders(ctx context.Context) iter.Seq2[json.RawMessage, error] {
-	q := url.Values{"limit": {"200"}, "type": {"SAML2"}}
-	return c.list(ctx, "/api/v1/idps?"+q.Encode(), "list the SAML IdPs")
+	return c.list(ctx, firstIDPs, "list the SAML IdPs")
 }
 
-// list follows Link: rel="next". The link is opaque but for one thing: it must
-// stay on the org's own origin, because the credential goes along.
+const firstIDPs = "/api/v1/idps?limit=200&type=SAML2"
+
+// Page is one page of a list, and where the next one is.
+type Page struct {
+	Items []json.RawMessage
+	// Next is the place of the next page, to be passed on as it is; empty on
+	// the last page.
+	Next string
+}
+
+// AppsPage reads the page of all apps at a place that an earlier page named;
+// the first one at "". At most 200 apps, whatever their sign-on mode: Okta has
+// no filter for that.
+func (c *Client) AppsPage(ctx context.Context, place string) (Page, error) {
+	return c.page(ctx, place, "/api/v1/apps?includeNonDeleted=true&limit=200", "list the apps")
+}
+
+// SAMLIdentityProvidersPage reads a page of the SAML IdPs, at most 200.
+func (c *Client) SAMLIdentityProvidersPage(ctx context.Context, place string) (Page, error) {
+	return c.page(ctx, place, firstIDPs, "list the SAML IdPs")
+}
+
+// TrustKeysPage reads a page of the org's trust keystore: the certificates
+// that Okta verifies the assertions of inbound IdPs with. At most 200.
+func (c *Client) TrustKeysPage(ctx context.Context, place string) (Page, error) {
+	return c.page(ctx, place, "/api/v1/idps/credentials/keys?limit=200", "list the certificates of the IdPs' partners")
+}
+
+// page gives the items of a page also where only its link to the next one is
+// wrong.
+func (c *Client) page(ctx context.Context, place, first, doing string) (Page, error) {
+	if place == "" {
+		place = first
+	}
+	k := call{method: http.MethodGet, path: place, accept: "application/json", doing: doing}
+	a, err := c.do(ctx, k)
+	if err != nil {
+		return Page{}, err
+	}
+	var p Page
+	if err := json.Unmarshal(a.body, &p.Items); err != nil {
+		return Page{}, c.broken(k)
+	}
+	p.Next, err = c.nextPage(a.header, doing)
+	return p, err
+}
+
+// list follows the pages of a list.
 func (c *Client) list(ctx context.Context, first, doing string) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		seen := map[string]bool{}
-		for next := first; next != ""; {
-			if seen[next] {
-				yield(nil, &Error{Name: "Okta.Invalid", Doing: doing, Method: http.MethodGet, Path: "next page", Summary: "the pages link to each other in a circle"})
+		for place := first; place != ""; {
+			if seen[place] {
+				yield(nil, InACircle(doing))
 				return
 			}
-			seen[next] = true
-			k := call{method: http.MethodGet, path: next, accept: "application/json", doing: doing}
-			a, err := c.do(ctx, k)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			var page []json.RawMessage
-			if err := json.Unmarshal(a.body, &page); err != nil {
-				yield(nil, c.broken(k))
-				return
-			}
-			for _, item := range page {
+			seen[place] = true
+			page, err := c.page(ctx, place, first, doing)
+			for _, item := range page.Items {
 				if !yield(item, nil) {
 					return
 				}
 			}
-			if next, err = c.nextPage(a.header, doing); err != nil {
+			if err != nil {
 				yield(nil, err)
 				return
 			}
+			place = page.Next
 		}
 	}
 }
 
+// InACircle is the error of a list whose pages link to one another without
+// end.
+func InACircle(doing string) error {
+	return &Error{Name: "Okta.Invalid", Doing: doing, Method: http.MethodGet, Path: "next page", Summary: "the pages link to each other in a circle"}
+}
+
+// nextPage finds Link: rel="next". The link is opaque but for one thing: it
+// must stay on the org's own origin, because the credential goes along.
 func (c *Client) nextPage(h http.Header, doing string) (string, error) {
 	link := nextLink(h.Values("Link"))
 	if link == "" {

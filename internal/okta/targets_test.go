@@ -36,15 +36,19 @@ func TestCallsAreTheGuides(t *testing.T) {
 		call func()
 		want sent
 	}{
-		"read an app":     {func() { _, _ = client.Document(ctx, app) }, sent{"GET", "/api/v1/apps/0oa1", json, "", ""}},
-		"read an IdP":     {func() { _, _ = client.Document(ctx, idp) }, sent{"GET", "/api/v1/idps/0oa2", json, "", ""}},
-		"update an app":   {func() { _ = client.Replace(ctx, app, []byte(`{"a": 1.0}`)) }, sent{"PUT", "/api/v1/apps/0oa1", json, json, `{"a": 1.0}`}},
-		"update an IdP":   {func() { _ = client.Replace(ctx, idp, []byte(`{"a": 1.0}`)) }, sent{"PUT", "/api/v1/idps/0oa2", json, json, `{"a": 1.0}`}},
-		"list keys":       {func() { _, _ = client.Keys(ctx, app) }, sent{"GET", "/api/v1/apps/0oa1/credentials/keys", json, "", ""}},
-		"list CSRs":       {func() { _, _ = client.SigningRequests(ctx, idp) }, sent{"GET", "/api/v1/idps/0oa2/credentials/csrs", json, "", ""}},
-		"generate":        {func() { _, _ = client.GenerateCSR(ctx, app, rotation.Subject{CommonName: "x", CountryName: "US"}) }, sent{"POST", "/api/v1/apps/0oa1/credentials/csrs", json, json, `{"subject":{"countryName":"US","commonName":"x"}}`}},
-		"publish":         {func() { _, _ = client.PublishCSR(ctx, idp, "csr_-1", []byte("der")) }, sent{"POST", "/api/v1/idps/0oa2/credentials/csrs/csr_-1/lifecycle/publish", json, "application/x-pem-file", string(certificate)}},
-		"revoke":          {func() { _ = client.RevokeCSR(ctx, app, "csr_-1") }, sent{"DELETE", "/api/v1/apps/0oa1/credentials/csrs/csr_-1", json, "", ""}},
+		"read an app":   {func() { _, _ = client.Document(ctx, app) }, sent{"GET", "/api/v1/apps/0oa1", json, "", ""}},
+		"read an IdP":   {func() { _, _ = client.Document(ctx, idp) }, sent{"GET", "/api/v1/idps/0oa2", json, "", ""}},
+		"update an app": {func() { _ = client.Replace(ctx, app, []byte(`{"a": 1.0}`)) }, sent{"PUT", "/api/v1/apps/0oa1", json, json, `{"a": 1.0}`}},
+		"update an IdP": {func() { _ = client.Replace(ctx, idp, []byte(`{"a": 1.0}`)) }, sent{"PUT", "/api/v1/idps/0oa2", json, json, `{"a": 1.0}`}},
+		"list keys":     {func() { _, _ = client.Keys(ctx, app) }, sent{"GET", "/api/v1/apps/0oa1/credentials/keys", json, "", ""}},
+		"list CSRs":     {func() { _, _ = client.SigningRequests(ctx, idp) }, sent{"GET", "/api/v1/idps/0oa2/credentials/csrs", json, "", ""}},
+		"generate":      {func() { _, _ = client.GenerateCSR(ctx, app, rotation.Subject{CommonName: "x", CountryName: "US"}) }, sent{"POST", "/api/v1/apps/0oa1/credentials/csrs", json, json, `{"subject":{"countryName":"US","commonName":"x"}}`}},
+		"publish":       {func() { _, _ = client.PublishCSR(ctx, idp, "csr_-1", []byte("der")) }, sent{"POST", "/api/v1/idps/0oa2/credentials/csrs/csr_-1/lifecycle/publish", json, "application/x-pem-file", string(certificate)}},
+		"revoke":        {func() { _ = client.RevokeCSR(ctx, app, "csr_-1") }, sent{"DELETE", "/api/v1/apps/0oa1/credentials/csrs/csr_-1", json, "", ""}},
+		"clone an app's": {func() {
+			_, _ = client.CloneKey(ctx, app, "k_-1/x", rotation.Target{Kind: rotation.KindApp, ID: "0oa3"})
+		}, sent{"POST", "/api/v1/apps/0oa1/credentials/keys/k_-1%2Fx/clone?targetAid=0oa3", json, "", ""}},
+		"clone an IdP's":  {func() { _, _ = client.CloneKey(ctx, idp, "k1", rotation.Target{Kind: rotation.KindIDP, ID: "0oa4"}) }, sent{"POST", "/api/v1/idps/0oa2/credentials/keys/k1/clone?targetIdpId=0oa4", json, "", ""}},
 		"an app's SAML":   {func() { _, _ = client.Metadata(ctx, app, "k_-1&x") }, sent{"GET", "/api/v1/apps/0oa1/sso/saml/metadata?kid=k_-1%26x", "text/xml, application/xml", "", ""}},
 		"an IdP's SAML":   {func() { _, _ = client.Metadata(ctx, idp, "k1") }, sent{"GET", "/api/v1/idps/0oa2/metadata.xml", "text/xml, application/xml", "", ""}},
 		"apps with a kid": {func() { _, _ = collect(client.AppsWithKid(ctx, "k_-1")) }, sent{"GET", "/api/v1/apps?filter=credentials.signing.kid+eq+%22k_-1%22&limit=200", json, "", ""}},

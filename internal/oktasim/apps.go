@@ -175,11 +175,18 @@ func (o *Org) listApps(c *call) (*answer, error) {
 	if c.query.Get("limit") == "-1" { // the spec's default: the server's choice
 		c.query.Del("limit")
 	}
+	inactive := c.query.Get("includeNonDeleted")
+	if inactive != "" && inactive != "true" && inactive != "false" {
+		return nil, invalid("includeNonDeleted", "includeNonDeleted: must be true or false")
+	}
 	q := strings.ToLower(c.query.Get("q"))
 	apps := o.targets[KindApp]
 	return o.page(c, defaultPage, len(apps), func(i int) []byte {
 		t := apps[i]
-		if q != "" && !startsWith(lookupString(t.doc, "name"), q) && !startsWith(lookupString(t.doc, "label"), q) {
+		if t.deleted || inactive != "true" && o.active && t.facts().status != "ACTIVE" {
+			return nil
+		}
+		if q != "" && !startsWith(t.facts().name, q) && !startsWith(t.facts().label, q) {
 			return nil
 		}
 		if !matches(t) {
@@ -199,8 +206,13 @@ func appFilter(expression string, given bool) (func(*target) bool, error) {
 	if parts == nil {
 		return nil, invalid("filter", "Invalid search criteria: "+expression)
 	}
-	path := strings.Split(parts[1], ".")
-	return func(t *target) bool { return lookupString(t.doc, path...) == parts[2] }, nil
+	property := map[string]func(*target) string{
+		"id":                      func(t *target) string { return t.id },
+		"status":                  func(t *target) string { return t.facts().status },
+		"name":                    func(t *target) string { return t.facts().name },
+		"credentials.signing.kid": func(t *target) string { return t.facts().kid },
+	}[parts[1]]
+	return func(t *target) bool { return property(t) == parts[2] }, nil
 }
 
 // ignoredInAppPut are system-assigned ("You can't modify system-assigned

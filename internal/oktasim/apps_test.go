@@ -290,7 +290,7 @@ func BenchmarkListPage(b *testing.B) {
 	for i := range 20000 {
 		o.AddApp(AppSpec{Label: fmt.Sprintf("App %d", i), Key: key})
 	}
-	c := &call{query: url.Values{"limit": {"200"}, "after": {cursorOf(19000)}}, base: "https://org.example.com", path: "/api/v1/apps"}
+	c := &call{query: url.Values{"limit": {"200"}, "after": {cursorOf(19000, 96)}}, base: "https://org.example.com", path: "/api/v1/apps"}
 	for b.Loop() {
 		if _, err := o.listApps(c); err != nil {
 			b.Fatal(err)

@@ -25,6 +25,10 @@ func newConsole(o *Org) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(encode(calls))
 	})
+	mux.HandleFunc("GET /_sim/counts", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(encode(o.Counts()))
+	})
 	mux.HandleFunc("POST /_sim/reset-calls", func(w http.ResponseWriter, _ *http.Request) {
 		o.ResetCalls()
 		w.WriteHeader(http.StatusNoContent)
@@ -41,6 +45,27 @@ func newConsole(o *Org) http.Handler {
 	mux.HandleFunc("POST /_sim/edit", control(func(c fieldControl) error { return try(func() { o.Edit(c.Kind, c.ID, c.Path, string(c.Value)) }) }))
 	mux.HandleFunc("POST /_sim/drift-on-put", control(func(c fieldControl) error {
 		return try(func() { o.DriftOnPut(c.Kind, c.ID, c.Path, string(c.Value)) })
+	}))
+	mux.HandleFunc("POST /_sim/delete", control(func(c struct {
+		Kind string `json:"kind"`
+		ID   string `json:"id"`
+	}) error {
+		return try(func() { o.Delete(c.Kind, c.ID) })
+	}))
+	mux.HandleFunc("POST /_sim/use-by-others", control(func(c othersControl) error {
+		return try(func() { o.UseByOthers(c.Path, c.Requests) })
+	}))
+	mux.HandleFunc("POST /_sim/others-use", control(func(c othersControl) error {
+		return try(func() { o.OthersUse(c.Path, c.Requests) })
+	}))
+	mux.HandleFunc("POST /_sim/advance", control(func(c struct {
+		By string `json:"by"` // as time.ParseDuration reads it
+	}) error {
+		by, err := time.ParseDuration(c.By)
+		if err != nil {
+			return err
+		}
+		return try(func() { o.Advance(by) })
 	}))
 	mux.HandleFunc("POST /_sim/metadata-lag", control(func(c struct {
 		Kind  string `json:"kind"`
@@ -62,6 +87,12 @@ func redirectTo(kind string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/admin/"+kind+"/"+url.PathEscape(r.PathValue("id")), http.StatusFound)
 	}
+}
+
+// othersControl is the body of /_sim/use-by-others and /_sim/others-use.
+type othersControl struct {
+	Path     string `json:"path"`
+	Requests int    `json:"requests"`
 }
 
 // fieldControl is the body of /_sim/edit and /_sim/drift-on-put.
@@ -133,6 +164,7 @@ func (o *Org) row(t *target, now time.Time) row {
 		Mode: lookupString(t.doc, mode), ActiveKid: t.activeKid(),
 	}
 	for _, k := range t.keys {
+		k.whole()
 		active := k.Kid == v.ActiveKid
 		if active {
 			v.Issuer, v.Expires = k.Certificate.Issuer.String(), k.Certificate.NotAfter
@@ -150,22 +182,31 @@ func (o *Org) row(t *target, now time.Time) row {
 	return v
 }
 
+// maxRows bounds the list for people.
+const maxRows = 500
+
 func (o *Org) listPage(w http.ResponseWriter, _ *http.Request) {
 	now := o.now()
 	o.mu.Lock()
 	var rows []row
+	total := 0
 	for _, kind := range []string{KindApp, KindIDP} {
 		for _, t := range o.targets[kind] {
-			rows = append(rows, o.row(t, now))
+			if t.deleted {
+				continue
+			}
+			if total++; total <= maxRows {
+				rows = append(rows, o.row(t, now))
+			}
 		}
 	}
-	calls := len(o.calls)
+	calls := o.counts.Total
 	o.mu.Unlock()
 	render(w, "list", struct {
-		Now   time.Time
-		Rows  []row
-		Calls int
-	}{now, rows, calls})
+		Now          time.Time
+		Rows         []row
+		Total, Calls int
+	}{now, rows, total, calls})
 }
 
 func (o *Org) targetPage(w http.ResponseWriter, req *http.Request) {
@@ -222,7 +263,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #8884; b
 
 {{define "list"}}{{template "head" "Simulated Okta org"}}
 <h1>Simulated Okta org</h1>
-<p class="muted">{{time .Now}} · {{len .Rows}} targets · <a href="/_sim/calls">{{.Calls}} API calls</a> · nothing here is a real Okta org</p>
+<p class="muted">{{time .Now}} · {{.Total}} targets{{if lt (len .Rows) .Total}}, the first {{len .Rows}} below{{end}} · <a href="/_sim/calls">{{.Calls}} API calls</a> · nothing here is a real Okta org</p>
 <div class="scroll"><table>
 <thead><tr><th>Label</th><th>Kind</th><th>Status</th><th>Sign-on</th><th>Active key</th><th>Issuer</th><th>Expires</th><th>Keys</th><th>CSRs</th></tr></thead>
 <tbody>{{range .Rows}}

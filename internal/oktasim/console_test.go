@@ -2,8 +2,10 @@ package oktasim
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestConsoleShowsTargetsAndKeys(t *testing.T) {
@@ -62,6 +64,16 @@ func TestControlOverHTTP(t *testing.T) {
 	}
 	f.ok(204, "POST", "/_sim/drift-on-put", `{"kind":"app","id":"`+id+`","path":"settings.notes.admin","value":2}`)
 	f.ok(204, "POST", "/_sim/metadata-lag", `{"kind":"app","id":"`+id+`","reads":1}`)
+	f.ok(204, "POST", "/_sim/use-by-others", `{"path":"/api/v1/apps","requests":5}`)
+	f.ok(204, "POST", "/_sim/others-use", `{"path":"/api/v1/apps","requests":5}`)
+	f.ok(204, "POST", "/_sim/advance", `{"by":"36h"}`)
+	if want := f.clock.now().Add(36 * time.Hour).Format(http.TimeFormat); f.ok(200, "GET", "/api/v1/apps", "").header.Get("Date") != want {
+		t.Errorf("the clock does not say %s", want)
+	}
+	f.ok(204, "POST", "/_sim/delete", `{"kind":"app","id":"`+f.AddApp(AppSpec{Label: "B"})+`"}`)
+	if got := string(f.ok(200, "GET", "/_sim/counts", "").body); got != `{"total":1,"operations":{"listApplications":1},"statuses":{"200":1}}` {
+		t.Errorf("counts %s", got)
+	}
 	f.ok(204, "POST", "/_sim/release-slow", "")
 	f.ok(204, "POST", "/_sim/faults", `{"kind":"internal"}`)
 	f.ok(204, "POST", "/_sim/clear-faults", "")
@@ -71,6 +83,9 @@ func TestControlOverHTTP(t *testing.T) {
 		"/_sim/edit":         `{"kind":"app","id":"none","path":"a","value":1}`,
 		"/_sim/metadata-lag": `{"kind":"app","id":"none","unknown":1}`,
 		"/_sim/drift-on-put": `{`,
+		"/_sim/delete":       `{"kind":"app","id":"none"}`,
+		"/_sim/advance":      `{"by":"-1h"}`,
+		"/_sim/others-use":   `{"path":"/oauth2","requests":1}`,
 	} {
 		f.ok(400, "POST", path, body)
 	}

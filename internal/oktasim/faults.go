@@ -19,17 +19,21 @@ const (
 	FaultReadOnly       FaultKind = "read-only"       // no effect; 503 E0000010
 	FaultUnauthorized   FaultKind = "unauthorized"    // no effect; 401 E0000011
 	FaultForbidden      FaultKind = "forbidden"       // no effect; 403 E0000006
-	FaultHTMLError      FaultKind = "html-error"      // no effect; 502 with a page of a proxy
+	FaultNotFound       FaultKind = "not-found"       // no effect; 404 E0000007
+	FaultHTMLError      FaultKind = "html-error"      // no effect; 502 with a page of a proxy, and without the org's headers
 	FaultCloseBefore    FaultKind = "close-before"    // no effect; the connection is closed
 	FaultCloseAfter     FaultKind = "close-after"     // effect; the connection is closed without an answer
 	FaultBrokenBody     FaultKind = "broken-body"     // effect; the usual status, the body cut off in its middle
 	FaultSlowBody       FaultKind = "slow-body"       // effect; the body's end is held back, see ReleaseSlow
 	FaultHugeBody       FaultKind = "huge-body"       // effect; the usual status, a body of 64 MiB
+	FaultWithoutX5C     FaultKind = "without-x5c"     // effect; the keys of the answer have no x5c
+	FaultBrokenX5C      FaultKind = "broken-x5c"      // effect; the keys' x5c is base64, but half a certificate
 )
 
 var faultKinds = []FaultKind{
-	FaultRateLimited, FaultConcurrency429, FaultInternal, FaultInternalAfter, FaultReadOnly, FaultUnauthorized, FaultForbidden,
+	FaultRateLimited, FaultConcurrency429, FaultInternal, FaultInternalAfter, FaultReadOnly, FaultUnauthorized, FaultForbidden, FaultNotFound,
 	FaultHTMLError, FaultCloseBefore, FaultCloseAfter, FaultBrokenBody, FaultSlowBody, FaultHugeBody,
+	FaultWithoutX5C, FaultBrokenX5C,
 }
 
 // Fault makes API calls fail. Calls with a wrong token and calls beyond the
@@ -44,8 +48,9 @@ var faultKinds = []FaultKind{
 type Fault struct {
 	Operation string        `json:"operation"` // operationId; "": any
 	ID        string        `json:"id"`        // of the target; "": any
+	Page      int           `json:"page"`      // of a list, from 1; 0: any, and calls that are for no list
 	Nth       int           `json:"nth"`       // the first matching call that fails, counted from now; 0 means 1, the next
-	Times     int           `json:"times"`     // how many fail in a row; 0 means 1
+	Times     int           `json:"times"`     // how many fail in a row; 0 means 1, negative all from then on
 	Kind      FaultKind     `json:"kind"`
 	ResetIn   time.Duration `json:"resetIn"` // nanoseconds in JSON; for the two 429; 0 means a minute
 }
@@ -73,8 +78,11 @@ func (o *Org) fail(f Fault) error {
 	if f.Nth < 1 {
 		f.Nth = 1
 	}
-	if f.Times < 1 {
+	if f.Times == 0 {
 		f.Times = 1
+	}
+	if f.Page < 0 || f.Page > 0 && f.Operation != "" && !slices.Contains(pagedOperations, f.Operation) {
+		return fmt.Errorf("page %d of %q: pages count from 1, and only %q have them", f.Page, f.Operation, pagedOperations)
 	}
 	if f.ResetIn <= 0 {
 		f.ResetIn = windowLength
@@ -104,7 +112,8 @@ func (o *Org) ReleaseSlow() {
 func (o *Org) nextFault(c *call) *pendingFault {
 	var hit *pendingFault
 	for _, f := range o.faults {
-		if f.Operation != "" && (c.route == nil || c.route.operation != f.Operation) || f.ID != "" && f.ID != c.params["id"] {
+		if f.Operation != "" && (c.route == nil || c.route.operation != f.Operation) || f.ID != "" && f.ID != c.params["id"] ||
+			f.Page > 0 && f.Page != c.pageOf() {
 			continue
 		}
 		f.seen++
@@ -112,7 +121,7 @@ func (o *Org) nextFault(c *call) *pendingFault {
 			hit = f
 		}
 	}
-	o.faults = slices.DeleteFunc(o.faults, func(f *pendingFault) bool { return f.seen >= f.Nth+f.Times-1 })
+	o.faults = slices.DeleteFunc(o.faults, func(f *pendingFault) bool { return f.Times > 0 && f.seen >= f.Nth+f.Times-1 })
 	return hit
 }
 
@@ -135,11 +144,37 @@ func (f *pendingFault) before(o *Org, h http.Header, bucket string, now time.Tim
 		return nil, unauthorized()
 	case FaultForbidden:
 		return nil, forbidden()
+	case FaultNotFound:
+		return nil, notFound(f.ID, "Resource")
 	case FaultHTMLError:
 		return &answer{status: http.StatusBadGateway, contentType: "text/html",
 			body: []byte("<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n")}, nil
 	}
 	return nil, nil
+}
+
+// spoilX5C takes the certificates out of a key or a list of keys, or breaks
+// them.
+func spoilX5C(body []byte, kind FaultKind) []byte {
+	spoil := func(key []byte) []byte {
+		certificates := elements(lookup(key, "x5c"))
+		if len(certificates) == 0 {
+			return key
+		}
+		if kind == FaultWithoutX5C {
+			return removeMember(key, "x5c")
+		}
+		text, _ := asString(certificates[0])
+		return setMember(key, "x5c", array([][]byte{quote(text[:len(text)/8*4])})) // half of it, still base64
+	}
+	if isObject(body) {
+		return spoil(body)
+	}
+	list := elements(body)
+	for i, key := range list {
+		list[i] = spoil(key)
+	}
+	return array(list)
 }
 
 // after spoils the answer of a call that had its effect; true when it has been

@@ -34,6 +34,11 @@ func (o *Org) AddIDP(spec IDPSpec) (id string) {
 	now := o.now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.addIDP(spec, nil, now)
+}
+
+// addIDP is AddIDP with o.mu held; a nil trust key is made.
+func (o *Org) addIDP(spec IDPSpec, trust *Key, now time.Time) (id string) {
 	if spec.ID == "" {
 		spec.ID = o.newID("0oa")
 	}
@@ -54,8 +59,12 @@ func (o *Org) AddIDP(spec IDPSpec) (id string) {
 		if spec.Key == nil {
 			spec.Key = NewKey(KeySpec{Created: spec.Created})
 		}
-		trust := NewKey(KeySpec{Created: spec.Created, CommonName: "idp.example.com", Kid: o.newID("kid")})
-		o.trust = append(o.trust, trust)
+		if trust == nil {
+			trust = NewKey(KeySpec{Created: spec.Created, CommonName: "idp.example.com", Kid: o.newID("kid")})
+		}
+		if !slices.Contains(o.trust, trust) { // a partner may have several IdPs with one certificate
+			o.trust = append(o.trust, trust)
+		}
 		protocol = []byte(`{"type":"SAML2","endpoints":{"sso":{"url":"https://idp.example.com/saml2/sso","binding":"HTTP-POST","destination":"https://idp.example.com/saml2/sso"},` +
 			`"acs":{"binding":"HTTP-POST","type":"INSTANCE"}},"algorithms":{"request":{"signature":{"algorithm":"SHA-256","scope":"REQUEST"}},` +
 			`"response":{"signature":{"algorithm":"SHA-256","scope":"ANY"}}},"settings":{"nameFormat":"urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified","honorPersistentNameId":true},` +
@@ -105,7 +114,7 @@ func (o *Org) listIDPs(c *call) (*answer, error) {
 	list := o.targets[KindIDP]
 	return o.page(c, defaultPage, len(list), func(i int) []byte {
 		t := list[i]
-		if kind != "" && lookupString(t.doc, "type") != kind || q != "" && !startsWith(lookupString(t.doc, "name"), q) {
+		if t.deleted || kind != "" && t.facts().mode != kind || q != "" && !startsWith(t.facts().name, q) {
 			return nil
 		}
 		return t.serve(c.base)
@@ -155,7 +164,7 @@ func (o *Org) checkIDPPut(t *target, body []byte) error {
 		return invalid("name", "name: The field is too long: at most 100 characters")
 	}
 	for _, other := range o.targets[KindIDP] {
-		if other != t && lookupString(other.doc, "name") == name {
+		if other != t && !other.deleted && other.facts().name == name {
 			return invalid("name", "name: Another identity provider has this name")
 		}
 	}

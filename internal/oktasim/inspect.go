@@ -38,7 +38,7 @@ func (o *Org) Keys(kind, id string) []Key {
 	defer o.mu.Unlock()
 	var list []Key
 	for _, k := range o.mustFind(kind, id).keys {
-		list = append(list, *k)
+		list = append(list, *k.whole())
 	}
 	return list
 }
@@ -60,9 +60,21 @@ func (o *Org) Targets(kind string) []string {
 	defer o.mu.Unlock()
 	var ids []string
 	for _, t := range o.targets[kind] {
-		ids = append(ids, t.id)
+		if !t.deleted {
+			ids = append(ids, t.id)
+		}
 	}
 	return ids
+}
+
+// Delete removes the target as an admin in Okta's console would, deactivating
+// it first: a list may name it on one page and its keys be gone by then.
+func (o *Org) Delete(kind, id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	t := o.mustFind(kind, id)
+	t.deleted = true
+	delete(o.byID, kind+"/"+id)
 }
 
 // AddKey gives the target a further key that is not active.

@@ -26,6 +26,18 @@ type Key struct {
 	X5C         string // standard base64 of the certificate's DER
 	// PrivateKey signs as the org would: for tests that check SAML responses.
 	PrivateKey *rsa.PrivateKey
+
+	// make makes the certificate when it is first asked for; nil when it is
+	// there. An org of 20,000 apps has most of its keys never looked at.
+	make func() *Key
+}
+
+// whole is the key with its certificate. o.mu is held.
+func (k *Key) whole() *Key {
+	if k.make != nil {
+		*k = *k.make()
+	}
+	return k
 }
 
 // NotAfter is when the key's certificate expires.
@@ -39,6 +51,7 @@ type KeySpec struct {
 	NotAfter   time.Time // default: ten years after NotBefore, as Okta's own keys
 	CommonName string    // default: "example"
 	Kid        string    // default: a new one
+	Serial     *big.Int  // default: a random one
 
 	// Issuer and IssuerKey make a certificate of a CA instead of a self-signed
 	// one.
@@ -83,12 +96,15 @@ func newKey(spec KeySpec, private *rsa.PrivateKey) *Key {
 		Country: []string{"US"}, Province: []string{"California"}, Locality: []string{"San Francisco"},
 		Organization: []string{"Okta"}, OrganizationalUnit: []string{"SSOProvider"}, CommonName: spec.CommonName,
 	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 47))
-	if err != nil {
-		panic(fmt.Sprintf("oktasim: serial number: %v", err))
+	if spec.Serial == nil {
+		serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 47))
+		if err != nil {
+			panic(fmt.Sprintf("oktasim: serial number: %v", err))
+		}
+		spec.Serial = serial.Add(serial, big.NewInt(1))
 	}
 	template := &x509.Certificate{
-		SerialNumber: serial.Add(serial, big.NewInt(1)), Subject: name,
+		SerialNumber: spec.Serial, Subject: name,
 		NotBefore: spec.NotBefore.UTC(), NotAfter: spec.NotAfter.UTC(),
 		SignatureAlgorithm: x509.SHA256WithRSA,
 	}
@@ -161,6 +177,7 @@ func randomID(n int) string {
 // json is the JsonWebKey (apps) or IdPKeyCredential (IdPs) of the API spec.
 // Neither has a status: whether a key is in use is told by the target's kid.
 func (k *Key) json() []byte {
+	k.whole()
 	public := k.Certificate.PublicKey.(*rsa.PublicKey)
 	sum := sha256.Sum256(k.Certificate.Raw)
 	return encode(struct {
@@ -258,8 +275,11 @@ func (o *Org) generateKey(c *call) (*answer, error) {
 	return jsonAnswer(status, k.json()), nil
 }
 
-// cloneKey: cloneApplicationKey, cloneIdentityProviderKey. The target gets the
-// same key under the same kid; nothing is put into use.
+// cloneKey: cloneApplicationKey, cloneIdentityProviderKey (Okta guide, step 6).
+// The target gets the same key under the same kid; nothing is put into use. By
+// the spec a duplicate is 400 (for IdPs in the description only), and what does
+// not exist is 404. It does not say what comes of deactivated targets, or of
+// those that do not use SAML. Stricter: both ends must be active and use it.
 func (o *Org) cloneKey(c *call) (*answer, error) {
 	t, err := c.target(o)
 	if err != nil {
@@ -281,8 +301,13 @@ func (o *Org) cloneKey(c *call) (*answer, error) {
 	if other == nil {
 		return nil, notFound(to, resourceName(t.kind))
 	}
-	if err := other.needSAML(); err != nil {
-		return nil, err
+	for _, end := range []*target{t, other} {
+		if err := end.needSAML(); err != nil {
+			return nil, err
+		}
+		if status := lookupString(end.doc, "status"); status != "ACTIVE" {
+			return nil, invalid("cloneKey", "The "+end.kind+" "+end.id+" is "+status+".")
+		}
 	}
 	if other.key(k.Kid) != nil {
 		f := invalid("cloneKey", "Key already exists in the list of key credentials for the target app.")

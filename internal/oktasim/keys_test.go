@@ -63,8 +63,34 @@ func TestKeysAreListedAndCloned(t *testing.T) {
 			f.refused(404, "E0000007", "GET", base+a+"/credentials/keys/none", "")
 			f.refused(405, "E0000022", "DELETE", base+a+"/credentials/keys/"+kid, "")
 			f.SetActiveKid(kind, b, kid)
+			if x5c := elements(lookup(r.body, "x5c")); len(x5c) != 1 || string(x5c[0]) != `"`+f.Keys(kind, a)[1].X5C+`"` {
+				t.Errorf("the clone has another certificate: %s", r.body)
+			}
+			if r := f.ok(200, "GET", base+b+"/credentials/keys/"+kid, ""); r.string("kid") != kid {
+				t.Errorf("the target's list has %s", r.body)
+			}
 		})
 	}
+}
+
+func TestOnlyActiveSAMLTargetsOfOneKindTakePartInCloning(t *testing.T) {
+	f := newFixture(t)
+	idp, off, oidc := f.AddIDP(IDPSpec{Label: "I"}), f.AddApp(AppSpec{Label: "Off", Status: "INACTIVE"}), f.AddApp(AppSpec{Label: "O", SignOnMode: "OPENID_CONNECT"})
+	app, on := f.AddApp(AppSpec{Label: "A"}), f.AddApp(AppSpec{Label: "B"})
+	clone := func(from, to string) string {
+		return "/api/v1/apps/" + from + "/credentials/keys/" + f.ActiveKid(KindApp, from) + "/clone?targetAid=" + to
+	}
+	f.refused(400, "E0000001", "POST", clone(app, off), "")
+	f.refused(400, "E0000001", "POST", clone(off, app), "")
+	f.refused(400, "E0000001", "POST", clone(app, oidc), "")
+	f.refused(404, "E0000007", "POST", clone(app, idp), "")
+	f.refused(400, "E0000001", "POST", "/api/v1/apps/"+app+"/credentials/keys/"+f.ActiveKid(KindApp, app)+"/clone?targetIdpId="+on, "")
+	for _, id := range []string{app, on, off} {
+		if n := len(f.Keys(KindApp, id)); n != 1 {
+			t.Errorf("%s has %d keys", id, n)
+		}
+	}
+	f.ok(201, "POST", clone(app, on), "")
 }
 
 func TestGenerateKey(t *testing.T) {

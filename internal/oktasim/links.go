@@ -23,7 +23,7 @@ func (t *target) links(base string) []byte {
 	}
 	allow := func(methods ...string) *hints { return &hints{methods} }
 	toggle := "deactivate"
-	if lookupString(t.doc, "status") != "ACTIVE" {
+	if t.facts().status != "ACTIVE" {
 		toggle = "activate"
 	}
 	collection := "/api/v1/apps/"
@@ -42,7 +42,7 @@ func (t *target) links(base string) []byte {
 		links["logo"] = []link{{Name: "medium", Href: base + "/assets/img/logos/default.png", Type: "image/png"}}
 		if t.isSAML() {
 			links["metadata"] = link{Href: self + "/sso/saml/metadata", Type: "application/xml"}
-			links["help"] = link{Href: base + "/app/" + lookupString(t.doc, "name") + "/" + externalKey(t.id) + "/setup/help/SAML_2_0/instructions", Type: "text/html"}
+			links["help"] = link{Href: base + "/app/" + t.facts().name + "/" + externalKey(t.id) + "/setup/help/SAML_2_0/instructions", Type: "text/html"}
 		}
 	case t.isSAML():
 		links["metadata"] = link{Href: self + "/metadata.xml", Type: "application/xml", Hints: allow("GET")}

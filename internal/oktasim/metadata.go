@@ -34,7 +34,7 @@ func keyDescriptor(use string, k *Key) string {
 		return ""
 	}
 	var lines []string
-	for text := k.X5C; text != ""; {
+	for text := k.whole().X5C; text != ""; {
 		n := min(64, len(text))
 		lines, text = append(lines, text[:n]), text[n:]
 	}

@@ -23,6 +23,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,8 +37,8 @@ const (
 // its profile, which Okta recommends to keep below 1 MB.
 const maxBody = 2 << 20
 
-// maxCalls bounds the record of calls; the oldest are dropped.
-const maxCalls = 20000
+// defaultMaxCalls bounds the record of calls, see Options.
+const defaultMaxCalls = 20000
 
 // Options configure an org. The zero value is usable.
 type Options struct {
@@ -49,9 +50,25 @@ type Options struct {
 	Now func() time.Time
 	// Limits are the rate limits; the zero value is a Workforce org's.
 	Limits Limits
+	// Window is how long they count; 0 for Okta's minute. Tests that run by the
+	// wall clock have no minute.
+	Window time.Duration
+	// TokenShare is the part of each limit that the API token may use; 0 is the
+	// whole of it. Okta gives a new token 0.5 ("Token and OAuth 2.0 app rate
+	// limits", developer.okta.com/docs/reference/rl2-token-oauth).
+	TokenShare float64
+	// OnlyActiveApps takes the API spec of listApplications by its word:
+	// includeNonDeleted "specifies whether to include non-active, but not
+	// deleted apps", and its default is false. Orgs are said to list inactive
+	// apps all the same, which is what happens otherwise; a client that names
+	// the parameter gets them either way.
+	OnlyActiveApps bool
 	// BaseURL is the org's URL in links. Empty: taken from each request's Host.
 	// See SetBaseURL.
 	BaseURL string
+	// MaxCalls bounds the record of calls; the oldest are dropped. 0: 20,000;
+	// negative: none are kept. Counts counts all of them in any case.
+	MaxCalls int
 }
 
 // Org is a simulated org. It is an http.Handler, safe for concurrent use: the
@@ -62,9 +79,14 @@ type Options struct {
 // because only a mistake in a test does that.
 type Org struct {
 	token   string
-	now     func() time.Time
+	now     func() time.Time // Options.Now and what Advance added
+	ahead   atomic.Int64     // nanoseconds
 	limits  Limits
+	window  time.Duration
+	share   float64
+	active  bool // OnlyActiveApps
 	baseURL string
+	keep    int // calls
 	console http.Handler
 
 	mu          sync.Mutex
@@ -75,7 +97,9 @@ type Org struct {
 	privateKeys int // of orgKeys
 	requests    int
 	windows     map[string]*window
+	others      map[string]int // by bucket: what OthersUse takes of each window
 	calls       []Call
+	counts      Counts
 	faults      []*pendingFault
 	release     chan struct{} // closed by ReleaseSlow
 }
@@ -88,6 +112,10 @@ type target struct {
 	doc  []byte
 	keys []*Key
 	csrs []*CSR
+	// deleted targets keep their place in the lists, so that the cursors of
+	// the others stay good, and are in none.
+	deleted bool
+	seen    facts
 
 	previousKid    string // active before the last switch
 	lag            int    // metadata reads that still serve previousKid
@@ -108,12 +136,21 @@ func New(options Options) *Org {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
+	if options.MaxCalls == 0 {
+		options.MaxCalls = defaultMaxCalls
+	}
+	if options.Window <= 0 {
+		options.Window = windowLength
+	}
 	o := &Org{
-		token: options.APIToken, now: options.Now, limits: options.Limits,
+		window: options.Window,
+		token:  options.APIToken, limits: options.Limits, share: options.TokenShare, active: options.OnlyActiveApps, keep: options.MaxCalls,
+		others: map[string]int{}, counts: newCounts(),
 		baseURL: strings.TrimSuffix(options.BaseURL, "/"),
 		targets: map[string][]*target{}, byID: map[string]*target{}, windows: map[string]*window{},
 		release: make(chan struct{}),
 	}
+	o.now = func() time.Time { return options.Now().Add(time.Duration(o.ahead.Load())) }
 	o.console = newConsole(o)
 	return o
 }
@@ -145,11 +182,41 @@ func (o *Org) Calls() []Call {
 	return slices.Clone(o.calls)
 }
 
-// ResetCalls forgets the calls so far.
+// Counts count the API calls since the start or the last ResetCalls. Unlike
+// the record of calls they drop nothing.
+type Counts struct {
+	Total int `json:"total"`
+	// Operations are by operationId; "" for an unknown path or method.
+	Operations map[string]int `json:"operations"`
+	// Statuses are by the answer's status; 0 for closed without an answer.
+	Statuses map[int]int `json:"statuses"`
+}
+
+func newCounts() Counts { return Counts{Operations: map[string]int{}, Statuses: map[int]int{}} }
+
+// RateLimited counts the answers 429.
+func (c Counts) RateLimited() int { return c.Statuses[http.StatusTooManyRequests] }
+
+// Counts says how many API calls there were.
+func (o *Org) Counts() Counts {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return Counts{Total: o.counts.Total, Operations: maps.Clone(o.counts.Operations), Statuses: maps.Clone(o.counts.Statuses)}
+}
+
+// ResetCalls forgets the calls so far, and their counts.
 func (o *Org) ResetCalls() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.calls = nil
+	o.calls, o.counts = nil, newCounts()
+}
+
+// Advance sets the org's clock forward.
+func (o *Org) Advance(d time.Duration) {
+	if d < 0 {
+		panic(fmt.Sprintf("oktasim: advance by %s: the clock only goes forward", d))
+	}
+	o.ahead.Add(int64(d))
 }
 
 // call is one API call on its way through the handlers.
@@ -242,6 +309,7 @@ func (o *Org) answerCall(h http.Header, c *call, req *http.Request, bodyErr erro
 	h.Set("X-Okta-Request-Id", "req"+opaque("request", o.requests, 20))
 	c.base = o.baseOf(req)
 	seen := o.record(c, req)
+	defer func() { o.count(seen) }()
 	bucket := bucketOf(c.path)
 
 	var err error
@@ -259,7 +327,10 @@ func (o *Org) answerCall(h http.Header, c *call, req *http.Request, bodyErr erro
 			reply, err = o.dispatch(c, bodyErr, known)
 		}
 	}
-	if h.Get("X-Rate-Limit-Limit") == "" {
+	switch {
+	case fault != nil && fault.Kind == FaultHTMLError:
+		h.Del("X-Okta-Request-Id") // a proxy's answer has none of Okta's headers
+	case h.Get("X-Rate-Limit-Limit") == "":
 		o.setRateHeaders(h, bucket, c.now)
 	}
 	if fault != nil {
@@ -268,6 +339,10 @@ func (o *Org) answerCall(h http.Header, c *call, req *http.Request, bodyErr erro
 			return nil, fault, nil
 		case FaultInternalAfter:
 			err = internalError()
+		case FaultWithoutX5C, FaultBrokenX5C:
+			if err == nil {
+				reply.body = spoilX5C(reply.body, fault.Kind)
+			}
 		}
 	}
 	if err != nil {
@@ -277,10 +352,16 @@ func (o *Org) answerCall(h http.Header, c *call, req *http.Request, bodyErr erro
 	return reply, fault, o.release
 }
 
+func (o *Org) count(seen *Call) {
+	o.counts.Total++
+	o.counts.Operations[seen.Operation]++
+	o.counts.Statuses[seen.Status]++
+}
+
 // record adds the call to the list; the pointer is good while o.mu is held.
 func (o *Org) record(c *call, req *http.Request) *Call {
-	if len(o.calls) >= maxCalls {
-		o.calls = slices.Delete(o.calls, 0, maxCalls/10)
+	if o.keep > 0 && len(o.calls) >= o.keep {
+		o.calls = slices.Delete(o.calls, 0, max(o.keep/10, 1))
 	}
 	seen := Call{
 		Time: c.now, Method: req.Method, Path: req.URL.RequestURI(), Body: c.body,
@@ -288,6 +369,9 @@ func (o *Org) record(c *call, req *http.Request) *Call {
 	}
 	if c.route != nil {
 		seen.Operation, seen.Kind, seen.ID = c.route.operation, c.route.kind, c.params["id"]
+	}
+	if o.keep < 0 {
+		return &seen
 	}
 	o.calls = append(o.calls, seen)
 	return &o.calls[len(o.calls)-1]
@@ -394,16 +478,39 @@ func (t *target) kidPath() []string {
 	return []string{"credentials", "signing", "kid"}
 }
 
-func (t *target) activeKid() string { return lookupString(t.doc, t.kidPath()...) }
+func (t *target) activeKid() string { return t.facts().kid }
+
+// facts are what lists and filters look at. They are read from the document
+// once for each of its versions: an org of 20,000 apps is listed often.
+type facts struct {
+	of                             []byte // the document that they were read from
+	status, name, label, mode, kid string
+}
+
+func (t *target) facts() *facts {
+	// Every edit makes a new slice, and this one is kept: the same address is
+	// the same text.
+	if len(t.doc) != len(t.seen.of) || &t.doc[0] != &t.seen.of[0] {
+		mode := "signOnMode"
+		if t.kind == KindIDP {
+			mode = "type"
+		}
+		t.seen = facts{
+			t.doc, lookupString(t.doc, "status"), lookupString(t.doc, "name"), lookupString(t.doc, "label"),
+			lookupString(t.doc, mode), lookupString(t.doc, t.kidPath()...),
+		}
+	}
+	return &t.seen
+}
 
 // isSAML tells whether the target signs with an X.509 key of its own.
 func (t *target) isSAML() bool {
 	if t.kind == KindIDP {
-		return lookupString(t.doc, "type") == "SAML2"
+		return t.facts().mode == "SAML2"
 	}
 	// The API spec says that these support key rotation, and OPENID_CONNECT;
 	// an OIDC app has no X.509 key to certify, so it is left out.
-	return slices.Contains([]string{"SAML_2_0", "SAML_1_1", "WS_FEDERATION"}, lookupString(t.doc, "signOnMode"))
+	return slices.Contains([]string{"SAML_2_0", "SAML_1_1", "WS_FEDERATION"}, t.facts().mode)
 }
 
 func (t *target) needSAML() error {
