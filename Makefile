@@ -9,6 +9,8 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 # as PARAMETERS='OktaOrgUrl=https://example.okta.com' DEPLOY_FLAGS=--no-confirm-changeset
 PARAMETERS   ?=
 DEPLOY_FLAGS ?=
+# The policy that "make check-policy" checks.
+POLICY       ?= policy/policy.json
 ARCHITECTURE  = $(if $(filter amd64,$(ARCH)),x86_64,$(ARCH))
 
 TOOL      := go tool -modfile=tools/go.mod
@@ -20,10 +22,10 @@ TEST_LOGS ?= build/test
 GOTESTSUM_FLAGS := --format pkgname --hide-summary=skipped
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt demo dev deploy bench clean
+.PHONY: help setup build test lint fmt check-policy demo dev deploy bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## install the Python tools into .venv (the others do it by themselves)
 
@@ -40,6 +42,7 @@ build: ## build all functions for Lambda into build/ (ARCH=arm64 or amd64)
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -tags lambda.norpc -trimpath -buildvcs=false \
 		-ldflags="-s -w -X keyturn/internal/wiring.Version=$(VERSION)" -o build/bin/ ./functions/...
 	@for step in $(STEPS); do mkdir -p build/$$step && mv build/bin/$$step build/$$step/bootstrap; done
+	@go run ./cmd/check-policy -schedule build/schedule.json
 	@rmdir build/bin && ls -l build/*/bootstrap | awk '{printf "  %-42s %5.1f MB\n", $$NF, $$5 / 1e6}'
 
 test: setup ## run everything that is tested, with the race detector
@@ -61,6 +64,9 @@ lint: setup ## gofmt, golangci-lint, govulncheck, sam validate, cfn-lint, the st
 fmt: ## format the Go code
 	gofmt -w $$(git ls-files '*.go')
 
+check-policy: ## check what discovery is to do: policy/policy.json, or POLICY=...
+	@go build -o build/check-policy ./cmd/check-policy && build/check-policy "$(POLICY)"
+
 demo: setup ## rotate five keys on this machine: local AWS, simulated Okta org
 	@go build -o build/demo ./cmd/demo && exec build/demo
 
@@ -70,8 +76,8 @@ dev: setup ## the same stack, to click through with a browser; Ctrl-C ends it
 deploy: setup build ## sam deploy to your AWS account; PARAMETERS='Name=value ...'
 	$(SAM) deploy --config-env default $(DEPLOY_FLAGS) --parameter-overrides Architecture=$(ARCHITECTURE) $(PARAMETERS)
 
-bench: ## size and start of each function against an empty one
-	go test -run '^$$' -bench . -benchtime 60x ./internal/startup
+bench: setup ## measure discovery, functions and rotations; writes docs/benchmarks.md
+	go run ./cmd/bench
 
 clean: ## remove what was built; .venv stays
 	rm -rf build .aws-sam

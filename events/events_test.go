@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"keyturn/internal/inventory"
 	"keyturn/internal/rotation"
 )
 
@@ -21,12 +22,24 @@ var inputs = map[string]func() any{
 	"generate-csr":          func() any { return new(rotation.GenerateCSRInput) },
 	"sign-csr":              func() any { return new(rotation.SignCSRInput) },
 	"publish-csr":           func() any { return new(rotation.PublishCSRInput) },
+	"clone-certificate":     func() any { return new(rotation.CloneCertificateInput) },
 	"update-key-credential": func() any { return new(rotation.UpdateKeyCredentialInput) },
 	"verify-key":            func() any { return new(rotation.VerifyKeyInput) },
 	"revoke-csr":            func() any { return new(rotation.RevokeCSRInput) },
 	"read-metadata":         func() any { return new(rotation.ReadMetadataInput) },
 	"request-upload":        func() any { return new(rotation.RequestUploadInput) },
 	"confirm-upload":        func() any { return new(events.LambdaFunctionURLRequest) },
+	"discovery":             func() any { return new(inventory.Request) },
+	"list-apps":             func() any { return new(inventory.ListAppsInput) },
+	"report-inventory":      func() any { return new(inventory.ReportInventoryInput) },
+	"discovery-requested": func() any {
+		return &struct {
+			Source     string             `json:"source"`
+			DetailType string             `json:"detail-type"`
+			Detail     *inventory.Request `json:"detail"`
+		}{}
+	},
+	"start-rotations": func() any { return new(inventory.StartRotationsInput) },
 	"rotation-requested": func() any {
 		return &struct {
 			Source     string                       `json:"source"`

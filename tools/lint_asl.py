@@ -2,8 +2,8 @@
 
 statelint, AWS's own linter, finds states that nothing leads to, unknown
 targets of Next, and fields that JSONata states may not have. It knows no
-TimeoutSeconds or Timestamp with an expression, which AWS takes: it sees a
-number or a date there.
+TimeoutSeconds, Seconds or Timestamp with an expression, which AWS takes: it
+sees a number or a date there.
 The parser of LocalStack's interpreter (in moto) takes the definition as it is
 and refuses unknown fields and types. Expressions are parsed by the same
 JSONata engine that the local AWS runs.
@@ -45,7 +45,7 @@ def expressions(node, path="$"):
             yield from expressions(child, f"{path}[{i}]")
 
 
-STAND_INS = {"TimeoutSeconds": 60, "Timestamp": "2030-01-01T00:00:00Z"}
+STAND_INS = {"TimeoutSeconds": 60, "Seconds": 60, "Timestamp": "2030-01-01T00:00:00Z"}
 
 
 def without_time_expressions(node):

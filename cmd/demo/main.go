@@ -1,6 +1,7 @@
-// Command demo rotates five signing keys on this machine: a local AWS, a
-// simulated Okta org, the real functions, template and state machine. It exits
-// with 0 only if the org is afterwards as it should be.
+// Command demo finds the certificates that are due and rotates five signing
+// keys, on this machine: a local AWS, a simulated Okta org, the real functions,
+// template and state machines. It exits with 0 only if the org is afterwards as
+// it should be.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"keyturn/internal/inventory"
 	"keyturn/internal/oktasim"
 	"keyturn/internal/playground"
 	"keyturn/internal/rotation"
@@ -57,10 +59,25 @@ func run(ctx context.Context) (err error) {
 	screen.step("ready", fmt.Sprintf("after %.1f s; the org's console is at %s/", time.Since(started).Seconds(), p.OrgURL))
 
 	began := time.Now()
+	all := scenarios(p)
+	before := make([]standing, len(all))
+	for i, s := range all {
+		if before[i], err = look(ctx, p, s.target); err != nil {
+			return fmt.Errorf("%s: %w", s.title, err)
+		}
+	}
+	found, err := discover(ctx, p, screen, all)
+	if err != nil {
+		return err
+	}
 	var rows []row
-	for i, s := range scenarios(p) {
+	for i, s := range all {
 		screen.heading(fmt.Sprintf("%d  %s", i+1, s.title))
-		r, err := play(ctx, p, screen, s)
+		started := found[s.target.ID].Rotation
+		if started == nil {
+			return fmt.Errorf("%s: discovery started no rotation", s.title)
+		}
+		r, err := play(ctx, p, screen, s, before[i], *started)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.title, err)
 		}
@@ -123,20 +140,16 @@ type row struct {
 	wrong []string
 }
 
-// play runs one rotation, answers its link as a person does, and then asks the
-// org how it is.
-func play(ctx context.Context, p *playground.Playground, screen *screen, s scenario) (row, error) {
-	before, err := look(ctx, p, s.target)
-	if err != nil {
-		return row{}, err
+// play follows one rotation, answers its link as a person does, and then asks
+// the org how it is.
+func play(ctx context.Context, p *playground.Playground, screen *screen, s scenario, before standing, running inventory.Running) (row, error) {
+	r := p.Attach(running.Execution)
+	started, waited := running.StartedAt, time.Duration(0)
+	var last time.Time
+	follow := func(st playground.State) {
+		screen.state(st.Name, st.At.Sub(started)-waited)
+		last = st.At
 	}
-	p.Org.ResetCalls()
-	started := time.Now()
-	r, err := p.Rotate(ctx, rotation.ExecutionName(s.target, before.active, started), s.target, map[string]any{"uploadOrder": s.order})
-	if err != nil {
-		return row{}, err
-	}
-	follow := func(st playground.State) { screen.state(st.Name, st.At.Sub(started)) }
 	if err := r.Until(ctx, "RequestUpload", follow); err != nil {
 		return row{}, err
 	}
@@ -154,6 +167,8 @@ func play(ctx context.Context, p *playground.Playground, screen *screen, s scena
 		return row{}, err
 	}
 	screen.person("opens", fmt.Sprintf("the link: %q (%d)", shown.Title(), shown.Status))
+	// The others' turns are no time of this one's.
+	waited = time.Since(last)
 	answered, err := p.Answer(ctx, link, s.decision, "", s.comment)
 	if err != nil {
 		return row{}, err
@@ -166,8 +181,8 @@ func play(ctx context.Context, p *playground.Playground, screen *screen, s scena
 	if err != nil {
 		return row{}, err
 	}
-	seconds := time.Since(started).Seconds()
-	calls := p.OktaCalls(s.target.ID)
+	seconds := (last.Sub(started) - waited).Seconds()
+	calls := p.OktaCalls(s.target.ID, started)
 	after, err := look(ctx, p, s.target)
 	if err != nil {
 		return row{}, err

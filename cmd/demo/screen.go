@@ -40,6 +40,10 @@ func (s *screen) state(name string, after time.Duration) {
 	s.write("  %s %-22s %s\n", s.paint("36", "▸"), name, s.paint("2", fmt.Sprintf("%5.2f s", after.Seconds())))
 }
 
+func (s *screen) found(label, kind string, days int, what string) {
+	s.write("  %s %-22s %s %4d days  %s\n", s.paint("36", "▸"), label, s.paint("2", kind), days, what)
+}
+
 func (s *screen) person(does, what string) {
 	s.write("  %s %-8s %s\n", s.paint("33", "☺"), does, what)
 }

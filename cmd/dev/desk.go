@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"keyturn/internal/inventory"
 	"keyturn/internal/localaws"
 	"keyturn/internal/okta"
 	"keyturn/internal/playground"
@@ -35,6 +36,8 @@ func newDesk(p *playground.Playground, address string) http.Handler {
 	mux.HandleFunc("GET /{$}", d.show)
 	mux.HandleFunc("GET /mails/{id}", d.mail)
 	mux.HandleFunc("POST /start", d.start)
+	mux.HandleFunc("POST /discover", d.discover)
+	mux.HandleFunc("GET /report", d.report)
 	return mux
 }
 
@@ -166,6 +169,57 @@ func (d desk) mail(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	http.NotFound(w, r)
+}
+
+// discoveries are the ways to look for what is due; dry-run is of what rotate
+// would do.
+var discoveries = map[string]map[string]any{
+	"dry-run": {"dryRun": true, "policy": map[string]any{"mode": rotation.ModeRotate}},
+	"notify":  {"policy": map[string]any{"mode": rotation.ModeNotify}},
+	"rotate":  {"policy": map[string]any{"mode": rotation.ModeRotate}},
+}
+
+// discover runs a discovery to its end and shows its report.
+func (d desk) discover(w http.ResponseWriter, r *http.Request) {
+	if origin := r.Header.Get("Origin"); origin != "" && origin != d.address {
+		http.Error(w, "this form is not the desk's", http.StatusForbidden)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, 1<<12)
+	request := discoveries[r.PostFormValue("way")]
+	if request == nil {
+		http.Error(w, "this desk knows no such way", http.StatusBadRequest)
+		return
+	}
+	found, err := d.p.Discover(r.Context(), request)
+	if err == nil && found.Report == "" {
+		err = fmt.Errorf("discovery ended %s: %s %s", found.Status, found.Error, found.Cause)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	if strings.HasPrefix(r.UserAgent(), "curl/") {
+		_, _ = fmt.Fprintf(w, "%d targets, %d due, %d rotations started\nlook at %s/report?key=%s\n", found.Targets, found.Due, found.Started, d.address, found.Report)
+		return
+	}
+	http.Redirect(w, r, "/report?key="+found.Report, http.StatusSeeOther)
+}
+
+// report shows the report of the last discovery, or of the last dry run.
+func (d desk) report(w http.ResponseWriter, r *http.Request) {
+	key := r.URL.Query().Get("key")
+	if key != inventory.DryRunReport {
+		key = inventory.LatestReport
+	}
+	page, err := d.p.Object(r.Context(), key)
+	if err != nil {
+		http.Error(w, "there is no report yet: start a discovery", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(page)
 }
 
 // start takes the desk's form, and what a terminal sends; no other site's form.

@@ -61,13 +61,17 @@ Start a rotation on the desk, or with
 
   curl -d kind=app -d id=%s -d way=before-switch %s/start
 
-then open the link in the mail that the desk shows. With the AWS CLI:
+then open the link in the mail that the desk shows. Look for what is due with
+
+  curl -d way=dry-run %s/discover
+
+With the AWS CLI:
 
   export AWS_ENDPOINT_URL=%s AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
   aws stepfunctions start-execution --state-machine-arn %s \
     --input '{"target": {"kind": "app", "id": "%s"}}'
 
-`, desk, p.OrgURL, p.Cloud.Endpoint, p.Targets.BeforeSwitchApp, desk, p.Cloud.Endpoint, p.Outputs["RotationStateMachineArn"], p.Targets.BeforeSwitchApp)
+`, desk, p.OrgURL, p.Cloud.Endpoint, p.Targets.BeforeSwitchApp, desk, desk, p.Cloud.Endpoint, p.Outputs["RotationStateMachineArn"], p.Targets.BeforeSwitchApp)
 	<-ctx.Done()
 	fmt.Println("stopping")
 	return nil

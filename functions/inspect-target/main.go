@@ -2,14 +2,13 @@
 package main
 
 import (
-	"os"
-	"strings"
 	"time"
 
 	"keyturn/internal/lambdastep"
 	"keyturn/internal/rotation"
 	"keyturn/internal/steps"
 	"keyturn/internal/wiring"
+	"keyturn/policy"
 )
 
 func main() {
@@ -18,19 +17,15 @@ func main() {
 		if err != nil {
 			return nil, err
 		}
-		defaults := rotation.DefaultSettings(addresses(os.Getenv("APPROVERS")))
-		if err := defaults.Validate("the stack parameter Approvers: defaults"); err != nil {
+		defaults, err := wiring.Defaults()
+		if err != nil {
 			return nil, err
 		}
 		return steps.InspectTarget{
 			Okta:     client,
 			Defaults: defaults,
+			Policy:   policy.Deployed,
 			Now:      time.Now,
 		}.Run, nil
 	})
-}
-
-// addresses splits the stack parameter Approvers at its commas.
-func addresses(list string) []string {
-	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }

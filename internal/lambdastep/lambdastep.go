@@ -35,11 +35,12 @@ func Start[In, Out any](name string, build func() (Step[In, Out], error)) {
 
 // Handler is what Start serves; logs go to out as JSON lines.
 func Handler[In, Out any](name string, out io.Writer, build func() (Step[In, Out], error)) lambda.Handler {
-	return &handler[In, Out]{name: name, log: slog.New(slog.NewJSONHandler(out, nil)), build: build}
+	return &handler[In, Out]{name: name, out: out, log: slog.New(slog.NewJSONHandler(out, nil)), build: build}
 }
 
 type handler[In, Out any] struct {
 	name  string
+	out   io.Writer
 	log   *slog.Logger
 	build func() (Step[In, Out], error)
 	step  Step[In, Out]
@@ -53,10 +54,33 @@ func (h *handler[In, Out]) Invoke(ctx context.Context, payload []byte) ([]byte, 
 	if err != nil {
 		failure := Failure(err)
 		h.log.Error("step failed", append(attributes, "error", failure.Type, "message", failure.Message)...)
+		if failure.Type == "Okta.Unauthorized" {
+			h.metric("OktaCredentialRefused")
+		}
 		return nil, failure
 	}
 	h.log.Info("step done", attributes...)
 	return out, nil
+}
+
+// metric counts one in the namespace Keyturn, dimension Stack. CloudWatch takes
+// metrics out of log lines of this form (Amazon CloudWatch User Guide,
+// "Embedded metric format specification").
+func (h *handler[In, Out]) metric(name string) {
+	line, err := json.Marshal(map[string]any{
+		"_aws": map[string]any{
+			"Timestamp": time.Now().UnixMilli(),
+			"CloudWatchMetrics": []any{map[string]any{
+				"Namespace": "Keyturn", "Dimensions": [][]string{{"Stack"}}, "Metrics": []any{map[string]string{"Name": name, "Unit": "Count"}},
+			}},
+		},
+		// The template names functions {stack}-{step}.
+		"Stack": strings.TrimSuffix(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), "-"+h.name),
+		name:    1,
+	})
+	if err == nil {
+		_, _ = h.out.Write(append(line, '\n')) // as with the log, there is nowhere to say that it failed
+	}
 }
 
 func (h *handler[In, Out]) run(ctx context.Context, payload []byte) (result []byte, err error) {
@@ -98,7 +122,11 @@ func decode(payload []byte, in any) error {
 		if errors.As(err, &badTime) {
 			what = "a time in it is not written as 2026-03-01T12:00:00Z"
 		}
-		return rotation.Errorf("Input.Invalid", "the input is not what the step takes: %s; a rotation's is {\"target\": {\"kind\": \"app\", \"id\": \"…\"}, \"policy\": {…}}", what)
+		usage := `a rotation's is {"target": {"kind": "app", "id": "…"}, "policy": {…}}`
+		if own, ok := in.(interface{ Usage() string }); ok {
+			usage = own.Usage()
+		}
+		return rotation.Errorf("Input.Invalid", "the input is not what the step takes: %s; %s", what, usage)
 	}
 	return nil
 }

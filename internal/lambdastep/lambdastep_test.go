@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/google/go-cmp/cmp"
@@ -270,5 +272,67 @@ func TestAStepIsBuiltOnTheFirstCallAndAgainAfterAFailure(t *testing.T) {
 	}
 	if builds != 3 {
 		t.Errorf("built %d times, want 3: a step that works is kept", builds)
+	}
+}
+
+func TestARefusedCredentialIsAMetric(t *testing.T) {
+	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "keyturn-emea-verify-key")
+	for name, want := range map[string]int{"Okta.Unauthorized": 1, "Okta.Forbidden": 0} {
+		var log bytes.Buffer
+		h := lambdastep.Handler("verify-key", &log, func() (lambdastep.Step[rotation.VerifyKeyInput, rotation.VerifyKeyOutput], error) {
+			return func(context.Context, rotation.VerifyKeyInput) (rotation.VerifyKeyOutput, error) {
+				return rotation.VerifyKeyOutput{}, rotation.Errorf(name, "refused")
+			}, nil
+		})
+		if _, err := h.Invoke(t.Context(), []byte("{}")); err == nil {
+			t.Fatal("the step did not fail")
+		}
+		metrics := 0
+		for line := range strings.Lines(log.String()) {
+			var m struct {
+				AWS *struct {
+					Timestamp         int64
+					CloudWatchMetrics []struct {
+						Namespace  string
+						Dimensions [][]string
+						Metrics    []struct{ Name, Unit string }
+					}
+				} `json:"_aws"`
+				Stack                 string
+				OktaCredentialRefused float64
+			}
+			if err := json.Unmarshal([]byte(line), &m); err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			if m.AWS == nil {
+				continue
+			}
+			metrics++
+			directive := m.AWS.CloudWatchMetrics[0]
+			if m.Stack != "keyturn-emea" || m.OktaCredentialRefused != 1 || directive.Namespace != "Keyturn" || directive.Dimensions[0][0] != "Stack" ||
+				directive.Metrics[0].Name != "OktaCredentialRefused" || directive.Metrics[0].Unit != "Count" || time.Since(time.UnixMilli(m.AWS.Timestamp)) > time.Minute {
+				t.Errorf("the metric is %s", line)
+			}
+		}
+		if metrics != want {
+			t.Errorf("after %s there are %d metrics, want %d", name, metrics, want)
+		}
+	}
+}
+
+type asked struct {
+	DryRun bool `json:"dryRun"`
+}
+
+func (*asked) Usage() string { return "a question's is {\"dryRun\": true}" }
+
+func TestAnInputThatIsNotWhatTheStepTakesSaysWhatItTakes(t *testing.T) {
+	h := lambdastep.Handler("ask", io.Discard, func() (lambdastep.Step[asked, output], error) {
+		return func(context.Context, asked) (output, error) { return output{}, nil }, nil
+	})
+	_, err := h.Invoke(t.Context(), []byte(`{"dryrun": true, "Dry": 1}`))
+	var failure messages.InvokeResponse_Error
+	if !errors.As(err, &failure) || !strings.HasSuffix(failure.Message, `unknown field "Dry"; a question's is {"dryRun": true}`) {
+		t.Errorf("got %v", err)
 	}
 }

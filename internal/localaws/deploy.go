@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+
+	"keyturn/policy"
 )
 
 // DeployOptions say what to deploy.
@@ -44,6 +46,7 @@ func (c *Cloud) Deploy(ctx context.Context, o DeployOptions) (map[string]string,
 	for _, step := range []func() error{
 		func() error { return c.build(ctx, o.ProjectRoot, filepath.Join(dir, "build")) },
 		func() error { return copyDefinitions(o.ProjectRoot, dir) },
+		func() error { return includeSchedule(o.ProjectRoot, dir) },
 		func() error { return c.samDeploy(ctx, dir, o) },
 	} {
 		if err := step(); err != nil {
@@ -101,6 +104,23 @@ func copyDefinitions(root, dir string) error {
 		}
 	}
 	return os.CopyFS(filepath.Join(dir, "statemachine"), os.DirFS(filepath.Join(root, "statemachine")))
+}
+
+// includeSchedule writes what the template includes, if the project has a
+// policy.
+func includeSchedule(root, dir string) error {
+	content, err := os.ReadFile(filepath.Join(root, "policy", "policy.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	snippet, err := policy.ScheduleInput(content)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "build", "schedule.json"), snippet, 0o600)
 }
 
 func (c *Cloud) samDeploy(ctx context.Context, dir string, o DeployOptions) error {

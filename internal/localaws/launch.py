@@ -100,6 +100,7 @@ def serve():
     mail_attachments(app)
     answer_authorization(iam_actions, stepfunctions)
     event_authorization(iam_actions)
+    transport(app)
 
     def stop():
         lambda_runtime.reset()
@@ -412,6 +413,16 @@ def event_authorization(iam_actions):
         return context
 
     iam_actions.request_tag_context = patched_request_tag_context
+
+
+def transport(app):
+    """The condition key aws:SecureTransport.
+
+    Here only: every request counts as one by TLS, which the loopback interface
+    does not have, so that a bucket policy that refuses all others applies.
+    """
+    pin_request_origin = app.pin_request_origin
+    app.pin_request_origin = lambda address, _secure: pin_request_origin(address, True)
 
 
 if __name__ == "__main__":

@@ -45,13 +45,24 @@ type Requested struct {
 // them again.
 const eventTimeout = 5 * time.Second
 
-// Announce puts the event on the account's default bus. Errors are named as
-// Mail's are.
+// Announce puts the event "Keyturn Approval Requested" on the account's default
+// bus. Errors are named as Mail's are.
 func Announce(ctx context.Context, events Events, r Requested) error {
 	r.Sent, r.Unreachable = append([]string{}, r.Sent...), append([]string{}, r.Unreachable...)
-	const what = "EventBridge did not take the event Keyturn Approval Requested"
+	return put(ctx, events, "Keyturn Approval Requested", r)
+}
+
+// AnnounceDiscovery puts the event "Keyturn Discovery Completed" on the
+// account's default bus. Its detail is the report's EventDetail, whose size is
+// bounded: EventBridge takes 256 KB an entry. Errors are named as Mail's are.
+func AnnounceDiscovery(ctx context.Context, events Events, detail any) error {
+	return put(ctx, events, "Keyturn Discovery Completed", detail)
+}
+
+func put(ctx context.Context, events Events, detailType string, detail any) error {
+	what := "EventBridge did not take the event " + detailType
 	const remedy = "check that the function's role may put events on the default bus"
-	detail, err := json.Marshal(r)
+	raw, err := json.Marshal(detail)
 	if err != nil {
 		return rotation.Errorf("Notify.Refused", "%s: it could not be written", what)
 	}
@@ -59,8 +70,8 @@ func Announce(ctx context.Context, events Events, r Requested) error {
 	defer cancel()
 	out, err := events.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
 		Source:     aws.String("keyturn"),
-		DetailType: aws.String("Keyturn Approval Requested"),
-		Detail:     aws.String(string(detail)),
+		DetailType: aws.String(detailType),
+		Detail:     aws.String(string(raw)),
 	}}})
 	if err == nil && out.FailedEntryCount > 0 {
 		err = errors.New("an entry failed")

@@ -72,9 +72,32 @@ func TestAnEventThatIsNotTakenSaysWhyAndNothingElse(t *testing.T) {
 		"the entry": {&bus{refuses: "NotAuthorizedForSourceException"}, "Notify.Refused", "NotAuthorizedForSourceException"},
 		"throttled": {&bus{refuses: "ThrottlingException"}, "Notify.Unavailable", "ThrottlingException"},
 	} {
-		err := notify.Announce(t.Context(), test.bus, requested)
-		if rotation.NameOf(err) != test.name || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "crm@") {
-			t.Errorf("%s: got %v, want %s with %s", title, err, test.name, test.says)
+		for event, announce := range map[string]func() error{
+			"Keyturn Approval Requested":  func() error { return notify.Announce(t.Context(), test.bus, requested) },
+			"Keyturn Discovery Completed": func() error { return notify.AnnounceDiscovery(t.Context(), test.bus, "crm@example.com") },
+		} {
+			err := announce()
+			if rotation.NameOf(err) != test.name || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), event) || strings.Contains(err.Error(), "crm@") {
+				t.Errorf("%s, %s: got %v, want %s with %s", event, title, err, test.name, test.says)
+			}
 		}
+	}
+}
+
+func TestARunOfDiscoveryIsAnnounced(t *testing.T) {
+	b := &bus{}
+	if err := notify.AnnounceDiscovery(t.Context(), b, map[string]int{"due": 3}); err != nil {
+		t.Fatal(err)
+	}
+	if want := `keyturn/Keyturn Discovery Completed/{"due":3}`; len(b.details) != 1 || b.details[0] != want {
+		t.Errorf("got %q, want %q", b.details, want)
+	}
+}
+
+func TestADetailThatIsNoJSONIsRefused(t *testing.T) {
+	b := &bus{}
+	err := notify.AnnounceDiscovery(t.Context(), b, func() {})
+	if rotation.NameOf(err) != "Notify.Refused" || len(b.details) != 0 {
+		t.Errorf("got %v, and %d events", err, len(b.details))
 	}
 }

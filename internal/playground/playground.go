@@ -27,6 +27,7 @@ import (
 const (
 	Sender   = "keyturn@example.com"
 	Approver = "sso-team@example.com"
+	Operator = "identity-operations@example.com"
 )
 
 // Options say how to set a playground up. The zero value runs at AWS's pace.
@@ -105,6 +106,7 @@ func (p *Playground) start(ctx context.Context, o Options) error {
 	}
 	if !o.TopicOnly {
 		parameters["SenderAddress"] = Sender
+		parameters["Operators"] = Operator
 		if err := p.Cloud.VerifySender(ctx, Sender); err != nil {
 			return err
 		}

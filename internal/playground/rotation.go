@@ -34,21 +34,8 @@ func (p *Playground) publish(ctx context.Context, stack string) error {
 	return p.Cloud.Publish(*function.FunctionUrl)
 }
 
-// poll is how often an execution is looked at.
-const poll = 50 * time.Millisecond
-
-// Rotation is one execution of the state machine.
-type Rotation struct {
-	ARN  string
-	p    *Playground
-	seen int
-}
-
-// State is a state that a rotation has entered.
-type State struct {
-	Name string
-	At   time.Time
-}
+// Rotation is one execution of the state machine rotation.
+type Rotation struct{ Execution }
 
 // Report is the output or cause of a rotation that has ended.
 type Report struct {
@@ -107,15 +94,11 @@ func (p *Playground) Rotate(ctx context.Context, name string, target rotation.Ta
 
 // RotateInput starts a rotation with an input as it is.
 func (p *Playground) RotateInput(ctx context.Context, name, input string) (*Rotation, error) {
-	in := &sfn.StartExecutionInput{StateMachineArn: aws.String(p.Outputs["RotationStateMachineArn"]), Input: aws.String(input)}
-	if name != "" {
-		in.Name = aws.String(name)
-	}
-	out, err := p.stepFunctions.StartExecution(ctx, in)
+	e, err := p.execute(ctx, p.Outputs["RotationStateMachineArn"], name, input)
 	if err != nil {
 		return nil, fmt.Errorf("playground: starting the rotation: %w", err)
 	}
-	return &Rotation{ARN: *out.ExecutionArn, p: p}, nil
+	return &Rotation{e}, nil
 }
 
 // Rotations lists the executions so far, the newest first.
@@ -128,69 +111,7 @@ func (p *Playground) Rotations(ctx context.Context) ([]types.ExecutionListItem, 
 }
 
 // Attach follows an execution that something else has started.
-func (p *Playground) Attach(arn string) *Rotation { return &Rotation{ARN: arn, p: p} }
-
-func (r *Rotation) history(ctx context.Context) ([]types.HistoryEvent, error) {
-	var events []types.HistoryEvent
-	pages := sfn.NewGetExecutionHistoryPaginator(r.p.stepFunctions, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(r.ARN), MaxResults: 1000})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("playground: history: %w", err)
-		}
-		events = append(events, page.Events...)
-	}
-	return events, nil
-}
-
-// News gives the states entered since the last call.
-func (r *Rotation) News(ctx context.Context) ([]State, error) {
-	events, err := r.history(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var states []State
-	for _, e := range events {
-		if e.StateEnteredEventDetails != nil {
-			states = append(states, State{Name: *e.StateEnteredEventDetails.Name, At: *e.Timestamp})
-		}
-	}
-	news := states[min(r.seen, len(states)):]
-	r.seen = len(states)
-	return news, nil
-}
-
-// Until waits until the rotation enters the state, or ends. follow hears every
-// state on the way; nil for nobody.
-func (r *Rotation) Until(ctx context.Context, state string, follow func(State)) error {
-	return every(ctx, poll, func() (bool, error) {
-		// The status first: what has ended by then has all its history.
-		status, err := r.status(ctx)
-		if err != nil {
-			return false, err
-		}
-		news, err := r.News(ctx)
-		if err != nil {
-			return false, err
-		}
-		done := status.Status != types.ExecutionStatusRunning
-		for _, s := range news {
-			if follow != nil {
-				follow(s)
-			}
-			done = done || s.Name == state
-		}
-		return done, nil
-	})
-}
-
-func (r *Rotation) status(ctx context.Context) (*sfn.DescribeExecutionOutput, error) {
-	out, err := r.p.stepFunctions.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(r.ARN)})
-	if err != nil {
-		return nil, fmt.Errorf("playground: status: %w", err)
-	}
-	return out, nil
-}
+func (p *Playground) Attach(arn string) *Rotation { return &Rotation{Execution{ARN: arn, p: p}} }
 
 // End waits until the rotation has ended and gives its report. follow hears
 // every state that has not been heard of.
@@ -217,44 +138,16 @@ func (r *Rotation) End(ctx context.Context, follow func(State)) (Report, error) 
 	if err := json.Unmarshal([]byte(text), &report); err != nil {
 		return report, fmt.Errorf("playground: the execution %s ended %s with %q %q, which is no report: %w", r.ARN, out.Status, aws.ToString(out.Error), text, err)
 	}
-	tasks, attempts := 0, 0
-	for _, e := range events {
-		if e.StateEnteredEventDetails != nil {
-			report.States = append(report.States, *e.StateEnteredEventDetails.Name)
-			if e.Type == types.HistoryEventTypeTaskStateEntered {
-				tasks++
-			}
-		}
-		if e.Type == types.HistoryEventTypeTaskScheduled {
-			attempts++
-		}
-	}
-	report.Transitions = len(report.States) + max(0, attempts-tasks)
+	report.States, report.Transitions = entered(events)
 	return report, nil
 }
 
-// every calls done at an interval until it says so or ctx ends.
-func every(ctx context.Context, interval time.Duration, done func() (bool, error)) error {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		if ok, err := done(); ok || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-	}
-}
-
-// OktaCalls counts the calls that the org has had for a target since the last
-// ResetCalls, and the lists that name none.
-func (p *Playground) OktaCalls(id string) int {
+// OktaCalls counts the calls that the org has had for a target since then, and
+// the lists that name none.
+func (p *Playground) OktaCalls(id string, since time.Time) int {
 	n := 0
 	for _, c := range p.Org.Calls() {
-		if c.ID == id || (c.ID == "" && strings.HasPrefix(c.Operation, "list")) {
+		if !c.Time.Before(since) && (c.ID == id || (c.ID == "" && strings.HasPrefix(c.Operation, "list"))) {
 			n++
 		}
 	}

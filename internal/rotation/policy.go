@@ -1,13 +1,8 @@
 package rotation
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/mail"
-	"path"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -44,6 +39,16 @@ const (
 	RollBackOnSilence SignInSilence = "roll-back"
 )
 
+// SharedKey is what discovery does with targets that share an active kid.
+type SharedKey string
+
+// Each target gets a key of its own, which is what Okta recommends; or one new
+// key is cloned to all of them, as the old one was.
+const (
+	OwnKey    SharedKey = "own"
+	ClonedKey SharedKey = "clone"
+)
+
 // Subject is the CSR's subject (CsrMetadataSubject in Okta's API). The fields
 // may hold {label}, {name} and {id}, which stand for the target's.
 type Subject struct {
@@ -74,10 +79,12 @@ type Settings struct {
 	EscalateTo    []string `json:"escalateTo"`
 	ReminderHours int      `json:"reminderHours"`
 	// GiveUpDays is how long a rotation waits for an answer.
-	GiveUpDays   int     `json:"giveUpDays"`
-	MaxRotations int     `json:"maxRotations"`
-	QuotaShare   float64 `json:"quotaShare"`
-	Subject      Subject `json:"subject"`
+	GiveUpDays int `json:"giveUpDays"`
+	// SharedKey is for targets that share their active kid with others.
+	SharedKey    SharedKey `json:"sharedKey"`
+	MaxRotations int       `json:"maxRotations"`
+	QuotaShare   float64   `json:"quotaShare"`
+	Subject      Subject   `json:"subject"`
 }
 
 // DefaultSettings are the built-in ones, with the stack's approvers.
@@ -93,6 +100,7 @@ func DefaultSettings(approvers []string) Settings {
 		EscalateTo:       []string{},
 		ReminderHours:    72,
 		GiveUpDays:       30,
+		SharedKey:        OwnKey,
 		MaxRotations:     25,
 		QuotaShare:       0.5,
 		Subject:          Subject{CommonName: "{label} SAML signing"},
@@ -107,213 +115,86 @@ func (s Settings) clone() Settings {
 	return s
 }
 
-// match is a rule's condition: every field that is given must fit.
-type match struct {
-	Kind  Kind   `json:"kind"`
-	ID    string `json:"id"`
-	Label string `json:"label"`
-	Name  string `json:"name"`
-	Kid   string `json:"kid"`
-}
-
-func (m match) fits(t Target, kid string) bool {
-	// Only * and ? have a meaning: labels do hold brackets. To path.Match a
-	// slash would end what * stands for.
-	literal := strings.NewReplacer("[", `\[`, `\`, `\\`, "/", "\x00")
-	glob := func(pattern, s string) bool {
-		ok, err := path.Match(literal.Replace(strings.ToLower(pattern)), strings.ReplaceAll(strings.ToLower(s), "/", "\x00"))
-		return err == nil && ok
-	}
-	return (m.Kind == "" || m.Kind == t.Kind) &&
-		(m.ID == "" || m.ID == t.ID) &&
-		(m.Label == "" || glob(m.Label, t.Label)) &&
-		(m.Name == "" || glob(m.Name, t.Name)) &&
-		(m.Kid == "" || m.Kid == kid)
-}
-
-// ResolvePolicy gives the settings for one target: base, over it what raw
-// names, over that what the first rule that matches names. An empty raw leaves
-// the base. Errors are named Policy.Invalid and name the field, its value and
-// the remedy.
-func ResolvePolicy(raw json.RawMessage, base Settings, t Target, kid string) (Settings, error) {
-	s := base.clone()
-	var rules []json.RawMessage
-	if raw = bytes.TrimSpace(raw); len(raw) > 0 && !bytes.Equal(raw, []byte("null")) {
-		policy := struct {
-			*Settings
-			Rules []json.RawMessage `json:"rules"`
-		}{Settings: &s}
-		if err := decodeStrict(raw, &policy, "policy"); err != nil {
-			return Settings{}, err
-		}
-		rules = policy.Rules
-	}
-	if err := s.Validate("policy"); err != nil {
-		return Settings{}, err
-	}
-	// Every rule is checked, also those after the first that matches: a
-	// mistake shows when the policy is written and not when its target is due.
-	matched := false
-	result := s
-	for i, rawRule := range rules {
-		where := fmt.Sprintf("policy.rules[%d]", i)
-		overlaid := s.clone()
-		rule := struct {
-			*Settings
-			Match *match `json:"match"`
-		}{Settings: &overlaid}
-		if err := decodeStrict(rawRule, &rule, where); err != nil {
-			return Settings{}, err
-		}
-		if rule.Match == nil {
-			return Settings{}, Errorf("Policy.Invalid", "%s has no match: say which targets it is for, such as {\"match\": {\"label\": \"Salesforce*\"}}", where)
-		}
-		if err := rule.Match.validate(where + ".match"); err != nil {
-			return Settings{}, err
-		}
-		if err := overlaid.Validate(where); err != nil {
-			return Settings{}, err
-		}
-		if !matched && rule.Match.fits(t, kid) {
-			matched, result = true, overlaid
-		}
-	}
-	// A list that the policy gives as null is empty; the state machine passes
-	// lists on as lists.
-	return result.clone(), nil
-}
-
-func (m match) validate(where string) error {
-	if m == (match{}) {
-		return Errorf("Policy.Invalid", "%s is empty: name at least one of kind, id, label, name and kid", where)
-	}
-	if m.Kind != "" && m.Kind != KindApp && m.Kind != KindIDP {
-		return Errorf("Policy.Invalid", "%s.kind is %q: use %q or %q", where, m.Kind, KindApp, KindIDP)
+// Validate refuses settings that cannot be used. Its errors are named
+// Policy.Invalid and say where, as in where.validityDays.
+func (s Settings) Validate(where string) error {
+	if mistakes := s.mistakes(false); len(mistakes) > 0 {
+		return Errorf("Policy.Invalid", "%s.%s", where, mistakes[0].text)
 	}
 	return nil
 }
 
-// decodeStrict reads JSON over what v already holds, and says in our words
-// what is wrong with it.
-func decodeStrict(raw []byte, v any, where string) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	err := d.Decode(v)
-	if err == nil {
-		if _, err := d.Token(); !errors.Is(err, io.EOF) {
-			return Errorf("Policy.Invalid", "%s has text after its end: give one JSON object", where)
-		}
-		return nil
-	}
-	var wrongType *json.UnmarshalTypeError
-	if errors.As(err, &wrongType) {
-		field := where
-		if wrongType.Field != "" {
-			field += "." + strings.TrimPrefix(wrongType.Field, "Settings.")
-		}
-		return Errorf("Policy.Invalid", "%s is a JSON %s: give %s", field, wrongType.Value, jsonName(wrongType.Type.Kind().String()))
-	}
-	if _, field, found := strings.Cut(err.Error(), "unknown field "); found {
-		last := "rules"
-		if where != "policy" {
-			last = "match (with kind, id, label, name and kid)"
-		}
-		return Errorf("Policy.Invalid", "%s has the unknown field %s: remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, signInHours, signInSilence, approvers, escalateTo, reminderHours, giveUpDays, maxRotations, quotaShare, subject and %s", where, field, last)
-	}
-	return &Error{Name: "Policy.Invalid", Message: where + " is not JSON", Err: err}
+// mistake is what is wrong with settings: with one field, or with what two say
+// together.
+type mistake struct {
+	field, other string
+	// text begins with the field.
+	text string
 }
 
-func jsonName(goKind string) string {
-	switch goKind {
-	case "int":
-		return "a whole number"
-	case "float64":
-		return "a number"
-	case "bool":
-		return "true or false"
-	case "slice":
-		return "a list"
-	case "struct", "ptr":
-		return "an object"
+// mistakes finds all that is wrong with settings. For discovery that is also
+// giving up after the expiry: it starts rotations RotateBeforeDays before it,
+// while one that somebody requests may have any time left.
+func (s Settings) mistakes(discovery bool) (found []mistake) {
+	both := func(field, other, format string, args ...any) {
+		found = append(found, mistake{field, other, field + " is " + fmt.Sprintf(format, args...)})
 	}
-	return "a " + goKind
-}
-
-// Validate refuses settings that cannot be used. Its errors are named
-// Policy.Invalid and say where, as in where.validityDays.
-func (s Settings) Validate(where string) error {
-	number := func(field string, value, least, most int, why string) error {
-		if value >= least && value <= most {
-			return nil
+	is := func(field, format string, args ...any) { both(field, "", format, args...) }
+	sound := true
+	number := func(field string, value, least, most int, why string) {
+		if value < least || value > most {
+			sound = false
+			is(field, "%d: use %d to %d%s", value, least, most, why)
 		}
-		return Errorf("Policy.Invalid", "%s.%s is %d: use %d to %d%s", where, field, value, least, most, why)
 	}
-	choice := func(field, value string, allowed ...string) error {
-		if slices.Contains(allowed, value) {
-			return nil
+	choice := func(field, value string, allowed ...string) {
+		if !slices.Contains(allowed, value) {
+			is(field, "%q: use %s", value, strings.Join(allowed, " or "))
 		}
-		return Errorf("Policy.Invalid", "%s.%s is %q: use %s", where, field, value, strings.Join(allowed, " or "))
 	}
-	addresses := func(field string, list []string) error {
+	addresses := func(field string, list []string) {
 		for _, address := range list {
 			if a, err := mail.ParseAddress(address); err != nil || a.Address != address {
-				return Errorf("Policy.Invalid", "%s.%s has %q, which is not a mail address: use one such as sso-team@example.com", where, field, address)
+				found = append(found, mistake{field: field, text: fmt.Sprintf("%s has %q, which is not a mail address: use one such as sso-team@example.com", field, address)})
 			}
 		}
-		return nil
 	}
 	if s.QuotaShare <= 0 || s.QuotaShare > 1 {
-		return Errorf("Policy.Invalid", "%s.quotaShare is %v: use a share above 0 and up to 1", where, s.QuotaShare)
+		is("quotaShare", "%v: use a share above 0 and up to 1", s.QuotaShare)
 	}
 	if strings.TrimSpace(s.Subject.CommonName) == "" {
-		return Errorf("Policy.Invalid", "%s.subject.commonName is empty: use a text such as \"{label} SAML signing\"", where)
+		is("subject.commonName", `empty: use a text such as "{label} SAML signing"`)
 	}
 	if c := s.Subject.CountryName; c != "" && (len(c) != 2 || strings.Trim(c, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "") {
-		return Errorf("Policy.Invalid", "%s.subject.countryName is %q: use the two letters of ISO 3166, such as US", where, c)
+		is("subject.countryName", "%q: use the two letters of ISO 3166, such as US", c)
 	}
-	return first(
-		choice("mode", string(s.Mode), string(ModeRotate), string(ModeNotify), string(ModeOff)),
-		choice("uploadOrder", string(s.UploadOrder), string(BeforeSwitch), string(AfterSwitch)),
-		number("validityDays", s.ValidityDays, MinRemainingDays+1, 3650, "; Okta refuses a certificate that is valid for 90 days or less"),
-		number("rotateBeforeDays", s.RotateBeforeDays, 1, 3649, ""),
-		lessThan(where+".rotateBeforeDays", s.RotateBeforeDays, "validityDays", s.ValidityDays),
-		number("reminderHours", s.ReminderHours, 1, 24*365, ""),
-		number("giveUpDays", s.GiveUpDays, 1, 360, "; a Step Functions execution ends after a year, the way back included"),
-		fewReminders(where, s),
-		choice("signInSilence", string(s.SignInSilence), string(KeepOnSilence), string(RollBackOnSilence)),
-		number("signInHours", s.SignInHours, 1, 72, ""),
-		number("maxRotations", s.MaxRotations, 1, 1000, ""),
-		addresses("approvers", s.Approvers),
-		addresses("escalateTo", s.EscalateTo),
-	)
+	choice("mode", string(s.Mode), string(ModeRotate), string(ModeNotify), string(ModeOff))
+	choice("uploadOrder", string(s.UploadOrder), string(BeforeSwitch), string(AfterSwitch))
+	number("validityDays", s.ValidityDays, MinRemainingDays+1, 3650, "; Okta refuses a certificate that is valid for 90 days or less")
+	number("rotateBeforeDays", s.RotateBeforeDays, 1, 3649, "")
+	number("reminderHours", s.ReminderHours, 1, 24*365, "")
+	number("giveUpDays", s.GiveUpDays, 1, 360, "; a Step Functions execution ends after a year, the way back included")
+	if sound && s.RotateBeforeDays >= s.ValidityDays {
+		both("rotateBeforeDays", "validityDays", "%d, not less than validityDays (%d): a new certificate would be due at once", s.RotateBeforeDays, s.ValidityDays)
+	}
+	if sound && discovery && s.GiveUpDays > s.RotateBeforeDays {
+		both("giveUpDays", "rotateBeforeDays", "%d, more than rotateBeforeDays (%d): the rotation would still wait when the certificate has expired; give up earlier, or rotate earlier before the expiry", s.GiveUpDays, s.RotateBeforeDays)
+	}
+	if sound && 24*s.GiveUpDays/s.ReminderHours > maxReminders {
+		both("reminderHours", "giveUpDays", "%d with giveUpDays %d: that would be %d reminders, and %d are the most; remind less often or give up earlier", s.ReminderHours, s.GiveUpDays, 24*s.GiveUpDays/s.ReminderHours, maxReminders)
+	}
+	choice("sharedKey", string(s.SharedKey), string(OwnKey), string(ClonedKey))
+	choice("signInSilence", string(s.SignInSilence), string(KeepOnSilence), string(RollBackOnSilence))
+	number("signInHours", s.SignInHours, 1, 72, "")
+	number("maxRotations", s.MaxRotations, 1, 1000, "")
+	addresses("approvers", s.Approvers)
+	addresses("escalateTo", s.EscalateTo)
+	return found
 }
 
 // maxReminders keeps the execution's history far below the 25,000 events that
 // Step Functions allows, and the approvers' patience.
 const maxReminders = 100
-
-func fewReminders(where string, s Settings) error {
-	if s.ReminderHours <= 0 || 24*s.GiveUpDays/s.ReminderHours <= maxReminders {
-		return nil
-	}
-	return Errorf("Policy.Invalid", "%s.reminderHours is %d with giveUpDays %d: that would be %d reminders, and %d are the most; remind less often or give up earlier", where, s.ReminderHours, s.GiveUpDays, 24*s.GiveUpDays/s.ReminderHours, maxReminders)
-}
-
-func lessThan(field string, value int, than string, limit int) error {
-	if value < limit {
-		return nil
-	}
-	return Errorf("Policy.Invalid", "%s is %d, not less than %s (%d): a new certificate would be due at once", field, value, than, limit)
-}
-
-func first(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // maxNameLength is the upper bound of commonName and organizationName in
 // RFC 5280, appendix A.1 (ub-common-name).

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/tidwall/sjson"
 	"pgregory.net/rapid"
 
 	"keyturn/internal/rotation"
@@ -32,7 +33,7 @@ func resolve(t *testing.T, raw string, target rotation.Target) rotation.Settings
 
 func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
 	const want = `{"mode":"notify","rotateBeforeDays":45,"validityDays":397,"uploadOrder":"before-switch","confirmSignIn":false,"signInHours":24,"signInSilence":"keep",` +
-		`"approvers":["sso-team@example.com"],"escalateTo":[],"reminderHours":72,"giveUpDays":30,"maxRotations":25,"quotaShare":0.5,"subject":{"commonName":"{label} SAML signing"}}`
+		`"approvers":["sso-team@example.com"],"escalateTo":[],"reminderHours":72,"giveUpDays":30,"sharedKey":"own","maxRotations":25,"quotaShare":0.5,"subject":{"commonName":"{label} SAML signing"}}`
 	for _, raw := range []string{"", " ", "null", "{}", `{"rules":[]}`, `{"rules":null}`} {
 		got, err := json.Marshal(resolve(t, raw, app))
 		if err != nil || string(got) != want {
@@ -59,6 +60,8 @@ func TestPolicyOverridesOnlyWhatItNames(t *testing.T) {
 		`{"escalateTo":["a@example.com"]}`:            func(s *rotation.Settings) { s.EscalateTo = []string{"a@example.com"} },
 		`{"reminderHours":8}`:                         func(s *rotation.Settings) { s.ReminderHours = 8 },
 		`{"giveUpDays":300}`:                          func(s *rotation.Settings) { s.GiveUpDays = 300 },
+		`{"sharedKey":"clone"}`:                       func(s *rotation.Settings) { s.SharedKey = "clone" },
+		`{"$schema":"./policy.schema.json"}`:          func(*rotation.Settings) {},
 		`{"maxRotations":1000}`:                       func(s *rotation.Settings) { s.MaxRotations = 1000 },
 		`{"quotaShare":1}`:                            func(s *rotation.Settings) { s.QuotaShare = 1 },
 		`{"quotaShare":1e-3}`:                         func(s *rotation.Settings) { s.QuotaShare = 0.001 },
@@ -165,20 +168,33 @@ func TestRuleWithAWholeLabelMatchesIt(t *testing.T) {
 	})
 }
 
-const fieldsOf = "remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, signInHours, signInSilence, approvers, escalateTo, reminderHours, giveUpDays, maxRotations, quotaShare, subject and "
+const (
+	theFields    = "remove it, or correct its spelling; the fields are "
+	fieldsOfBoth = theFields + "mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, signInHours, signInSilence, approvers, escalateTo, reminderHours, giveUpDays, sharedKey, "
+	fieldsOf     = fieldsOfBoth + "maxRotations, quotaShare, subject and rules"
+	fieldsOfRule = fieldsOfBoth + "subject and match (with kind, id, label, name and kid)"
+)
 
 func TestPolicyThatCannotBeUsedSaysFieldValueAndRemedy(t *testing.T) {
 	const okta = "; Okta refuses a certificate that is valid for 90 days or less"
 	const rule = `{"match":{"id":"0oa9"},`
 	for raw, want := range map[string]string{
-		`{`:                        `policy is not JSON: unexpected EOF`,
+		`{`:                    `policy is not JSON: unexpected end of JSON input; a closing brace, bracket or quote is missing`,
+		`{"Mode":"rotate"}`:    `policy has the unknown field "Mode": ` + fieldsOf,
+		`{"$schema":1}`:        `policy.$schema is a JSON number: give a string`,
+		`{"sharedKey":"both"}`: `policy.sharedKey is "both": use own or clone`,
+		`{"rules":[{"match":{"id":"0oa1"},"approvers":[null]}]}`: `policy.rules[0].approvers has a JSON null in its list: give strings`,
+		`{"approvers":[["a@example.com"]]}`:                      `policy.approvers has a JSON array in its list: give strings`,
+		`{"rules":[` + rule + `"$schema":"x"}]}`:                 `policy.rules[0] has the unknown field "$schema": ` + fieldsOfRule,
+		`{"rules":[` + rule + `"maxRotations":5}]}`:              `policy.rules[0].maxRotations is for a whole run of discovery and cannot be in a rule: put it outside the rules`,
+		`{"rules":[` + rule + `"quotaShare":null}]}`:             `policy.rules[0].quotaShare is for a whole run of discovery and cannot be in a rule: put it outside the rules`,
 		`hello`:                    `policy is not JSON: invalid character 'h' looking for beginning of value`,
 		`[]`:                       `policy is a JSON array: give an object`,
 		`"x"`:                      `policy is a JSON string: give an object`,
 		`{} {}`:                    `policy has text after its end: give one JSON object`,
-		`{"modus":"rotate"}`:       `policy has the unknown field "modus": ` + fieldsOf + "rules",
-		`{"match":{}}`:             `policy has the unknown field "match": ` + fieldsOf + "rules",
-		`{"subject":{"cn":"x"}}`:   `policy has the unknown field "cn": ` + fieldsOf + "rules",
+		`{"modus":"rotate"}`:       `policy has the unknown field "modus": ` + fieldsOf,
+		`{"match":{}}`:             `policy has the unknown field "match": ` + fieldsOf,
+		`{"subject":{"cn":"x"}}`:   `policy.subject has the unknown field "cn": ` + theFields + "countryName, stateOrProvinceName, localityName, organizationName, organizationalUnitName and commonName",
 		`{"rules":{}}`:             `policy.rules is a JSON object: give a list`,
 		`{"mode":1}`:               `policy.mode is a JSON number: give a string`,
 		`{"mode":"Rotate"}`:        `policy.mode is "Rotate": use rotate or notify or off`,
@@ -226,8 +242,8 @@ func TestPolicyThatCannotBeUsedSaysFieldValueAndRemedy(t *testing.T) {
 		`{"rules":[{"match":{"kind":"saml"}}]}`:                `policy.rules[0].match.kind is "saml": use "app" or "idp"`,
 		`{"rules":[{"match":"Salesforce*"}]}`:                  `policy.rules[0].match is a JSON string: give an object`,
 		`{"rules":["off"]}`:                                    `policy.rules[0] is a JSON string: give an object`,
-		`{"rules":[{"match":{"lable":"x"}}]}`:                  `policy.rules[0] has the unknown field "lable": ` + fieldsOf + "match (with kind, id, label, name and kid)",
-		`{"rules":[` + rule + `"rules":[]}]}`:                  `policy.rules[0] has the unknown field "rules": ` + fieldsOf + "match (with kind, id, label, name and kid)",
+		`{"rules":[{"match":{"lable":"x"}}]}`:                  `policy.rules[0].match has the unknown field "lable": ` + theFields + "kind, id, label, name and kid",
+		`{"rules":[` + rule + `"rules":[]}]}`:                  `policy.rules[0] has the unknown field "rules": ` + fieldsOfRule,
 		`{"rules":[` + rule + `"validityDays":90}]}`:           `policy.rules[0].validityDays is 90: use 91 to 3650` + okta,
 		`{"rules":[` + rule + `"validityDays":"90"}]}`:         `policy.rules[0].validityDays is a JSON string: give a whole number`,
 		`{"rules":[` + rule + `"subject":{"commonName":""}}]}`: `policy.rules[0].subject.commonName is empty: use a text such as "{label} SAML signing"`,
@@ -289,6 +305,7 @@ func settings(t *rapid.T) rotation.Settings {
 		SignInSilence: rapid.SampledFrom([]rotation.SignInSilence{"keep", "roll-back"}).Draw(t, "signInSilence"),
 		ReminderHours: rapid.IntRange(87, 8760).Draw(t, "reminderHours"),
 		GiveUpDays:    rapid.IntRange(1, 360).Draw(t, "giveUpDays"),
+		SharedKey:     rapid.SampledFrom([]rotation.SharedKey{"own", "clone"}).Draw(t, "sharedKey"),
 		MaxRotations:  rapid.IntRange(1, 1000).Draw(t, "maxRotations"),
 		QuotaShare:    float64(rapid.IntRange(1, 100).Draw(t, "quotaShare")) / 100,
 		Subject: rotation.Subject{
@@ -320,7 +337,16 @@ func TestResolvedPolicyIsAPolicyOfTheSameMeaning(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("(-want +got)\n%s", diff)
 		}
-		asRule, err := rotation.ResolvePolicy(fmt.Appendf(nil, `{"rules":[{"match":{"kind":"app"},%s]}`, raw[1:]), base, app, "")
+		// What is for the whole run stays outside the rules.
+		rule, err := sjson.DeleteBytes(raw, "maxRotations")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rule, err = sjson.DeleteBytes(rule, "quotaShare"); err != nil {
+			t.Fatal(err)
+		}
+		want.MaxRotations, want.QuotaShare = base.MaxRotations, base.QuotaShare
+		asRule, err := rotation.ResolvePolicy(fmt.Appendf(nil, `{"rules":[{"match":{"kind":"app"},%s]}`, rule[1:]), base, app, "")
 		if err != nil {
 			t.Fatal(err)
 		}

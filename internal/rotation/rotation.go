@@ -67,6 +67,20 @@ func (t Target) Validate() error {
 	return nil
 }
 
+// ValidateSource refuses a target that t cannot take a key from, with a
+// Target.Invalid error; field is what the input calls it.
+func (t Target) ValidateSource(field string, source Target) error {
+	switch {
+	case source.Kind != t.Kind:
+		return Errorf("Target.Invalid", "%s.kind is %q: use %q, as for the target; a key can be cloned to a target of the same kind only", field, source.Kind, t.Kind)
+	case !isID(source.ID):
+		return Errorf("Target.Invalid", "%s.id is %q: use the id of the %s in Okta, such as 0oa1gjh63g214q0Hq0g4", field, source.ID, t.Kind)
+	case source.ID == t.ID:
+		return Errorf("Target.Invalid", "%s is the target itself, %s: name the target that the key comes from", field, t)
+	}
+	return nil
+}
+
 // Key is a signing key of a target, as Okta lists it.
 type Key struct {
 	Kid string `json:"kid"`

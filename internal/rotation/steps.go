@@ -16,6 +16,9 @@ type InspectTargetInput struct {
 	// them. It stays raw here so that inspect-target can refuse unknown fields
 	// by name.
 	Policy json.RawMessage `json:"policy,omitempty"`
+	// CloneFrom is a target of the same kind whose rotation makes the new key
+	// for this one too (policy, sharedKey: clone); absent for a key of its own.
+	CloneFrom *Target `json:"cloneFrom,omitempty"`
 }
 
 // InspectTargetOutput is what Okta has now.
@@ -29,6 +32,12 @@ type InspectTargetOutput struct {
 	// active, more than MinRemainingDays left; newest first. Whether one of
 	// them is ours only the CA can tell (sign-csr).
 	UnusedKeys []Key `json:"unusedKeys"`
+	// CloneFrom is the input's; null for a key of its own.
+	CloneFrom *Target `json:"cloneFrom"`
+	// SourceKeys are the keys of CloneFrom that could be cloned: those that came
+	// to it after the key that both share, with more than MinRemainingDays left;
+	// newest first.
+	SourceKeys []Key `json:"sourceKeys"`
 	// Recent tells that the active key is not due: more than RotateBeforeDays
 	// are left. If the CA has issued it, a rotation has made it active already.
 	Recent bool `json:"recent"`
@@ -93,6 +102,20 @@ type PublishCSRInput struct {
 
 // PublishCSROutput is the key that Okta made of it; it is not active yet.
 type PublishCSROutput struct {
+	Key Key `json:"key"`
+}
+
+// CloneCertificateInput gives the target a key of another target (guide, step
+// 6).
+type CloneCertificateInput struct {
+	Target Target `json:"target"`
+	// Source is the target of the same kind that has the key.
+	Source Target `json:"source"`
+	Key    Key    `json:"key"`
+}
+
+// CloneCertificateOutput is the key as the target has it; it is not active yet.
+type CloneCertificateOutput struct {
 	Key Key `json:"key"`
 }
 
@@ -175,6 +198,8 @@ type RequestUploadInput struct {
 	NewKey     Key      `json:"newKey"`
 	Chain      string   `json:"chain"`
 	SharedWith []Target `json:"sharedWith"`
+	// Cloned tells that the new key was cloned from another target.
+	Cloned bool `json:"cloned,omitempty"`
 	// Resumed tells that the switch was made before this rotation began: then
 	// silence changes nothing.
 	Resumed bool `json:"resumed"`
@@ -194,6 +219,12 @@ type RequestUploadInput struct {
 // ExecutionName is the name in the execution's ARN, which is its last part.
 func (in RequestUploadInput) ExecutionName() string {
 	return in.Execution[strings.LastIndexByte(in.Execution, ':')+1:]
+}
+
+// OneCertificate tells that targets with the same old key can get this very new
+// one, too.
+func (in RequestUploadInput) OneCertificate() bool {
+	return in.Cloned || (in.Policy.SharedKey == ClonedKey && len(in.SharedWith) > 0)
 }
 
 // Deadline is when the wait of this stage ends, if it started at the given

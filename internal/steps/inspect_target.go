@@ -15,23 +15,31 @@ import (
 // target and changes nothing.
 type InspectTarget struct {
 	Okta *okta.Client
-	// Defaults are the settings that an input's policy is laid over.
+	// Defaults are the settings that the stack's policy is laid over, and Policy
+	// is that; an input's policy is laid over both.
 	Defaults rotation.Settings
+	Policy   json.RawMessage
 	Now      func() time.Time
 }
 
-// Run reads the target and its keys: two calls, and one more where the active
-// key is older than the target itself, which only a shared key can be. It
-// refuses what cannot be rotated: Target.Invalid, Target.Inactive,
-// Target.NotSAML, Target.NoActiveKey, Policy.Invalid, Okta.NotFound.
+// Run reads the target and its keys: two calls, one more where the active key
+// is older than the target itself, which only a shared key can be, and one more
+// where the new key is to be cloned from another target. It refuses what cannot
+// be rotated: Target.Invalid, Target.Inactive, Target.NotSAML,
+// Target.NoActiveKey, Target.NotShared, Policy.Invalid, Okta.NotFound.
 func (s InspectTarget) Run(ctx context.Context, in rotation.InspectTargetInput) (rotation.InspectTargetOutput, error) {
 	none := rotation.InspectTargetOutput{}
 	if err := in.Target.Validate(); err != nil {
 		return none, err
 	}
+	if in.CloneFrom != nil {
+		if err := in.Target.ValidateSource("cloneFrom", *in.CloneFrom); err != nil {
+			return none, err
+		}
+	}
 	// A policy that cannot be used is refused before anything is asked of
 	// Okta; the rules are applied further down, when the label is known.
-	if _, err := rotation.ResolvePolicy(in.Policy, s.Defaults, in.Target, ""); err != nil {
+	if _, err := s.policy(in.Policy, in.Target, ""); err != nil {
 		return none, err
 	}
 	doc, err := s.Okta.Document(ctx, in.Target)
@@ -53,7 +61,7 @@ func (s InspectTarget) Run(ctx context.Context, in rotation.InspectTargetInput) 
 	if kid == "" {
 		return none, rotation.Errorf("Target.NoActiveKey", "%s (%s) names no signing key (%s): open it in Okta's admin console and choose its certificate", target, target.Label, doc.KidPath())
 	}
-	policy, err := rotation.ResolvePolicy(in.Policy, s.Defaults, target, kid)
+	policy, err := s.policy(in.Policy, target, kid)
 	if err != nil {
 		return none, err
 	}
@@ -74,13 +82,31 @@ func (s InspectTarget) Run(ctx context.Context, in rotation.InspectTargetInput) 
 		return none, err
 	}
 	now := s.Now().UTC().Truncate(time.Second)
+	recent := remaining(active, now) > time.Duration(policy.RotateBeforeDays)*rotation.Day
+	source, err := s.sourceKeys(ctx, target, active, in.CloneFrom)
+	// What the target has by itself may be all that is needed: a clone from
+	// before the source went away.
+	if err != nil && (rotation.NameOf(err) != "Target.NotShared" || (!recent && len(unused) == 0)) {
+		return none, err
+	}
 	return rotation.InspectTargetOutput{
 		Target: target, Policy: policy, ActiveKey: active, UnusedKeys: unused, SharedWith: shared, Digest: digest,
-		Recent:      remaining(active, now) > time.Duration(policy.RotateBeforeDays)*rotation.Day,
+		CloneFrom: in.CloneFrom, SourceKeys: source,
+		Recent:      recent,
 		PreviousKey: previous,
 		Asks:        policy.Asks(now, active.NotAfter),
 		AnswerBy:    now.Add(time.Duration(policy.GiveUpDays) * rotation.Day),
 	}, nil
+}
+
+// policy is what the stack's policy says of a target, and over it what the
+// rotation's input names.
+func (s InspectTarget) policy(input json.RawMessage, t rotation.Target, kid string) (rotation.Settings, error) {
+	base, err := rotation.ResolvePolicy(s.Policy, s.Defaults, t, kid)
+	if err != nil {
+		return rotation.Settings{}, err
+	}
+	return rotation.ResolvePolicy(input, base, t, kid)
 }
 
 // sort tells the active key from those that could be switched to, the newest
@@ -107,20 +133,59 @@ func (s InspectTarget) sort(t rotation.Target, kid string, listed []okta.JSONWeb
 	if !found {
 		return active, nil, nil, rotation.Errorf("Target.NoActiveKey", "the active key %s of %s (%s) is not in its key list: look at its certificates in Okta's admin console", kid, t, t.Label)
 	}
-	slices.SortStableFunc(others, func(a, b rotation.Key) int { return b.Created.Compare(a.Created) })
-	unused = []rotation.Key{}
+	slices.SortStableFunc(others, newestFirst)
 	for _, key := range others {
-		switch left := remaining(key, s.Now()); {
-		case key.Created.After(active.Created):
-			if left > rotation.MinRemainingDays*rotation.Day && len(unused) < maxUnused {
-				unused = append(unused, key)
-			}
-		case previous == nil && left > 0:
+		if previous == nil && !key.Created.After(active.Created) && remaining(key, s.Now()) > 0 {
 			previous = &key
 		}
 	}
-	return active, unused, previous, nil
+	return active, s.usable(others, active.Created), previous, nil
 }
+
+// usable keeps the keys that came after a time and are good for long enough, at
+// most maxUnused of them.
+func (s InspectTarget) usable(keys []rotation.Key, after time.Time) []rotation.Key {
+	found := []rotation.Key{}
+	for _, key := range keys {
+		if key.Created.After(after) && remaining(key, s.Now()) > rotation.MinRemainingDays*rotation.Day && len(found) < maxUnused {
+			found = append(found, key)
+		}
+	}
+	return found
+}
+
+// sourceKeys are the keys of the source that came to it after the key that the
+// target shares with it, the newest first; none without a source.
+func (s InspectTarget) sourceKeys(ctx context.Context, t rotation.Target, active rotation.Key, source *rotation.Target) ([]rotation.Key, error) {
+	none := []rotation.Key{}
+	if source == nil {
+		return none, nil
+	}
+	listed, err := s.Okta.Keys(ctx, *source)
+	if okta.IsNotFound(err) {
+		return none, &rotation.Error{Name: "Target.NotShared",
+			Message: fmt.Sprintf("cloneFrom, the %s that %s (%s) is to take its key from, does not exist in the org %s: name another target that uses the key %s, or leave cloneFrom out for a key of its own",
+				*source, t, t.Label, s.Okta.OrgURL(), active.Kid), Err: err}
+	}
+	if err != nil {
+		return none, err
+	}
+	shared := slices.IndexFunc(listed, func(k okta.JSONWebKey) bool { return k.Kid == active.Kid })
+	if shared < 0 {
+		return none, rotation.Errorf("Target.NotShared", "%s (%s) uses the key %s, which cloneFrom, the %s, does not have: only targets that share a key get one certificate; name one that has this key, or leave cloneFrom out for a key of its own",
+			t, t.Label, active.Kid, *source)
+	}
+	var keys []rotation.Key
+	for _, k := range listed {
+		if key, _, err := keyOf(k); err == nil {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortStableFunc(keys, newestFirst)
+	return s.usable(keys, listed[shared].Created), nil
+}
+
+func newestFirst(a, b rotation.Key) int { return b.Created.Compare(a.Created) }
 
 // sharedWith finds the other targets with the same active key. Since May 2022
 // every new app gets a key of its own; a key that is older than its target was

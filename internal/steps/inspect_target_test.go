@@ -1,6 +1,7 @@
 package steps_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
@@ -32,6 +33,7 @@ func TestInspectionTellsWhatOktaHas(t *testing.T) {
 				Issuer: expiring().Certificate.Issuer.String(), Subject: expiring().Certificate.Subject.String(), Certificate: expiring().X5C,
 			},
 			UnusedKeys: []rotation.Key{},
+			SourceKeys: []rotation.Key{},
 			SharedWith: []rotation.Target{},
 			Digest:     l.digest(),
 			Asks:       []rotation.Ask{{Until: 3 * 86400}, {Until: 6 * 86400}, {Until: 7 * 86400}},
@@ -63,7 +65,7 @@ func TestInspectionWritesEmptyListsAsLists(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := asJSON(t, out)
-	for _, want := range []string{`"unusedKeys":[]`, `"sharedWith":[]`, `"approvers":[]`, `"escalateTo":[]`} {
+	for _, want := range []string{`"unusedKeys":[]`, `"cloneFrom":null`, `"sourceKeys":[]`, `"sharedWith":[]`, `"approvers":[]`, `"escalateTo":[]`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the output has no %s: %s", want, text)
 		}
@@ -124,7 +126,7 @@ func TestInspectionRefusesWhatCannotBeRotated(t *testing.T) {
 		"an id that is a path": {"idp", "../apps/0oa1", "", "Target.Invalid",
 			`target.id is "../apps/0oa1": use the id of the idp in Okta, such as 0oa1gjh63g214q0Hq0g4`, "", 0},
 		"an unknown field of the policy": {"app", demo.BeforeSwitchApp, `{"validityDay":100}`, "Policy.Invalid",
-			`policy has the unknown field "validityDay": remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, signInHours, signInSilence, approvers, escalateTo, reminderHours, giveUpDays, maxRotations, quotaShare, subject and rules`, "", 0},
+			`policy has the unknown field "validityDay": remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, signInHours, signInSilence, approvers, escalateTo, reminderHours, giveUpDays, sharedKey, maxRotations, quotaShare, subject and rules`, "", 0},
 		"a validity that Okta refuses": {"app", demo.BeforeSwitchApp, `{"validityDays":90}`, "Policy.Invalid",
 			`policy.validityDays is 90: use 91 to 3650; Okta refuses a certificate that is valid for 90 days or less`, "", 0},
 		"an app that does not exist": {"app", "0oaNobodysApp", "", "Okta.NotFound",
@@ -340,5 +342,29 @@ func TestPolicyOfOneInspectionDoesNotReachTheNext(t *testing.T) {
 	}
 	if diff := cmp.Diff(rotation.DefaultSettings([]string{"sso-team@example.com", "second@example.com"}), out.Policy); diff != "" {
 		t.Errorf("the second policy (-want +got)\n%s", diff)
+	}
+}
+
+func TestTheStacksPolicyIsWhatAnInputIsLaidOver(t *testing.T) {
+	l := emptyLab(t)
+	id := l.addApp(oktasim.AppSpec{Label: "Salesforce – EMEA", Created: day(-700), Key: expiring()}).ID
+	step := steps.InspectTarget{Okta: l.okta, Defaults: rotation.DefaultSettings([]string{"sso-team@example.com"}), Now: clock,
+		Policy: json.RawMessage(`{"validityDays": 200, "rules": [{"match": {"label": "Salesforce*"}, "approvers": ["crm@example.com"], "reminderHours": 24}]}`)}
+	for input, want := range map[string]rotation.Settings{
+		``:                      {ValidityDays: 200, ReminderHours: 24, Approvers: []string{"crm@example.com"}},
+		`{"reminderHours": 12}`: {ValidityDays: 200, ReminderHours: 12, Approvers: []string{"crm@example.com"}},
+		`{"rules": [{"match": {"kind": "app"}, "approvers": ["other@example.com"]}]}`: {ValidityDays: 200, ReminderHours: 24, Approvers: []string{"other@example.com"}},
+	} {
+		out, err := step.Run(t.Context(), rotation.InspectTargetInput{Target: rotation.Target{Kind: rotation.KindApp, ID: id}, Policy: json.RawMessage(input)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := out.Policy; p.ValidityDays != want.ValidityDays || p.ReminderHours != want.ReminderHours || !slices.Equal(p.Approvers, want.Approvers) {
+			t.Errorf("with the input %q the policy is %+v", input, p)
+		}
+	}
+	step.Policy = json.RawMessage(`{"validityDays": 30}`)
+	if _, err := step.Run(t.Context(), rotation.InspectTargetInput{Target: rotation.Target{Kind: rotation.KindApp, ID: id}}); rotation.NameOf(err) != "Policy.Invalid" {
+		t.Errorf("a stack's policy that cannot be used: %v", err)
 	}
 }

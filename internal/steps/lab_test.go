@@ -257,6 +257,10 @@ func (l *lab) operation(what string) string {
 		return pick("generateCsrForApplication", "generateCsrForIdentityProvider")
 	case "publish":
 		return pick("publishCsrFromApplication", "publishCsrForIdentityProvider")
+	case "clone":
+		return pick("cloneApplicationKey", "cloneIdentityProviderKey")
+	case "list":
+		return pick("listApplications", "listIdentityProviders")
 	case "revoke":
 		return pick("revokeCsrFromApplication", "revokeCsrForIdentityProvider")
 	case "metadata":

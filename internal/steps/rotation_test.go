@@ -26,6 +26,8 @@ import (
 type run struct {
 	okta   *okta.Client
 	target rotation.Target
+	// source is the target that the key is cloned from; nil for a key of its own.
+	source *rotation.Target
 
 	inspected rotation.InspectTargetOutput
 	csr       rotation.CSR
@@ -45,6 +47,12 @@ type step struct {
 // steps are those of a rotation in the order before-switch, with the choices of
 // the state machine (AnyUnusedKeys, KeyIsOurs) inside.
 func (r *run) steps() []step {
+	if r.source != nil {
+		return []step{
+			{"inspect-target", r.inspect}, {"clone-certificate", r.clone},
+			{"update-key-credential", r.update}, {"verify-key", r.verify},
+		}
+	}
 	return []step{
 		{"inspect-target", r.inspect}, {"generate-csr", r.generate}, {"publish-csr", r.publish},
 		{"update-key-credential", r.update}, {"verify-key", r.verify},
@@ -53,15 +61,16 @@ func (r *run) steps() []step {
 
 func (r *run) inspect(ctx context.Context) error {
 	step := steps.InspectTarget{Okta: r.okta, Defaults: rotation.DefaultSettings(nil), Now: clock}
-	out, err := step.Run(ctx, rotation.InspectTargetInput{Target: rotation.Target{Kind: r.target.Kind, ID: r.target.ID}})
+	out, err := step.Run(ctx, rotation.InspectTargetInput{Target: rotation.Target{Kind: r.target.Kind, ID: r.target.ID}, CloneFrom: r.source})
 	if err != nil {
 		return err
 	}
 	r.inspected, r.target, r.active = out, out.Target, out.ActiveKey.Kid
-	if !out.Recent && len(out.UnusedKeys) == 0 {
+	candidates := slices.Concat(out.UnusedKeys, out.SourceKeys)
+	if !out.Recent && len(candidates) == 0 {
 		return nil
 	}
-	in := rotation.SignCSRInput{Target: r.target, Policy: out.Policy, UnusedKeys: out.UnusedKeys}
+	in := rotation.SignCSRInput{Target: r.target, Policy: out.Policy, UnusedKeys: candidates}
 	if out.Recent {
 		in.ActiveKey = &out.ActiveKey
 	}
@@ -94,6 +103,24 @@ func (r *run) publish(ctx context.Context) error {
 		return nil
 	}
 	out, err := steps.PublishCSR{Okta: r.okta}.Run(ctx, rotation.PublishCSRInput{Target: r.target, CSR: r.csr, Certificate: r.signed})
+	if err != nil {
+		return err
+	}
+	r.newKey = &out.Key
+	return nil
+}
+
+func (r *run) clone(ctx context.Context) error {
+	if r.resumed {
+		return nil
+	}
+	if r.newKey == nil {
+		return errors.New("the source has no key yet")
+	}
+	if slices.ContainsFunc(r.inspected.UnusedKeys, func(k rotation.Key) bool { return k.Kid == r.newKey.Kid }) {
+		return nil
+	}
+	out, err := steps.CloneCertificate{Okta: r.okta}.Run(ctx, rotation.CloneCertificateInput{Target: r.target, Source: *r.source, Key: *r.newKey})
 	if err != nil {
 		return err
 	}

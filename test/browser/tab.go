@@ -439,6 +439,16 @@ func (tab *Tab) Press(button string) {
 	tab.move("button", button)
 }
 
+// Click clicks on a button that leads nowhere: the page's own script acts.
+func (tab *Tab) Click(button string) {
+	tab.t.Helper()
+	ctx, cancel := tab.within()
+	defer cancel()
+	if err := tab.click(ctx, "button", button); err != nil {
+		tab.fail(fmt.Sprintf("click on button %q", button), err)
+	}
+}
+
 // Follow clicks on a link, and waits until the next document has loaded.
 func (tab *Tab) Follow(link string) {
 	tab.t.Helper()

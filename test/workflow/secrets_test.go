@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,14 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 	broken := app(t)
 	broken.p.Org.Fail(oktasim.Fault{ID: broken.target.ID, Operation: "publishCsrFromApplication", Kind: oktasim.FaultForbidden})
 	ended(t, "Failed", broken.rotate(nil).end())
+
+	// A discovery, and a key that is cloned.
+	created, key := due()
+	source, clone := app(t, oktasim.AppSpec{Created: created, Key: key}), app(t, oktasim.AppSpec{Created: created, Key: key})
+	source.discover(policy{"policy": policyFor(policy{"mode": "rotate", "sharedKey": "clone"}, source, clone)})
+	for _, member := range []*scene{source, clone} {
+		member.mail(playground.Approver, time.Time{}, "", func() {})
+	}
 
 	over := make(chan struct{})
 	go func() { others.Wait(); close(over) }()
@@ -94,6 +103,9 @@ func (s *scene) secrets() map[string]string {
 	}
 	opener := sealer(s.ctx, s.t)
 	for _, m := range mails.all() {
+		if slices.Equal(m.To, []string{playground.Operator}) {
+			continue // a digest, which has no link
+		}
 		link, err := playground.Link(m.Text)
 		if err != nil {
 			s.t.Fatal(err)
@@ -133,6 +145,21 @@ func (s *scene) written() map[string]string {
 	}
 	all["the calls of Okta but for their Authorization header"] = calls.String()
 	all["the dead letters"] = s.deadLetters()
+	keys, err := s.p.Objects(s.ctx)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, key := range keys {
+		all["the object "+key] = "object:" + string(s.object(key))
+	}
+	if len(keys) < 5 {
+		s.t.Errorf("the bucket has only %q", keys)
+	}
+	for _, m := range mails.all() {
+		if slices.Equal(m.To, []string{playground.Operator}) {
+			all["the digest "+m.ID] = m.Subject + m.Text + m.HTML
+		}
+	}
 	return all
 }
 

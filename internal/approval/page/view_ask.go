@@ -277,7 +277,14 @@ func (a ask) others() g.Group {
 		for _, t := range shared {
 			labels = append(labels, cmp.Or(t.Label, t.ID))
 		}
-		rows = append(rows, factRow("Same old key", list(labels), h.Span(h.Class("soft"), g.Text("They stay as they are."))))
+		stay := "They stay as they are."
+		if a.In.OneCertificate() {
+			stay = "Those that are renewed together get this very certificate. Each has a request of its own and is switched by itself."
+		}
+		rows = append(rows, factRow("Same old key", list(labels), h.Span(h.Class("soft"), g.Text(stay))))
+	} else if a.In.OneCertificate() {
+		rows = append(rows, factRow("Same new key", g.Text("Others have this very certificate, too."), h.Br(),
+			h.Span(h.Class("soft"), g.Text("Each has a request of its own and is switched by itself."))))
 	}
 	return rows
 }

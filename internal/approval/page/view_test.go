@@ -134,6 +134,12 @@ func states(t *testing.T) map[string]rendered {
 	again.In.Policy.ConfirmSignIn = true
 	all["upload-called-off"] = again
 
+	cloned := testAsk(t)
+	cloned.In.Cloned = true
+	all["upload-cloned"] = cloned
+	cloned.In.SharedWith = []rotation.Target{{Kind: rotation.KindApp, ID: "0oa2", Label: "Workday"}}
+	all["upload-cloned-shared"] = cloned
+
 	late := testAsk(t)
 	late.Now = late.In.OldKey.NotAfter.Add(50 * time.Hour)
 	late.In.AnswerBy = late.Now.Add(10 * rotation.Day)
@@ -466,6 +472,12 @@ func TestWhatThePageSays(t *testing.T) {
 			"Same old key Workday 0oa3 They stay as they are.",
 			"this is reminder 2",
 			"You then get a message that asks whether sign-in works.",
+		},
+		"upload-cloned": {
+			"Same new key Others have this very certificate, too. Each has a request of its own and is switched by itself.",
+		},
+		"upload-cloned-shared": {
+			"Same old key Workday Those that are renewed together get this very certificate. Each has a request of its own and is switched by itself.",
 		},
 		"upload-app-after-switch": {
 			"Okta already uses the new certificate. Until Salesforce has it, sign-in to Salesforce through Okta fails.",

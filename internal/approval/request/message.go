@@ -364,6 +364,13 @@ func (r request) facts() []fact {
 		code("SHA-1 fingerprint", strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":")),
 		{name: "In Okta's admin console", value: approval.AdminURL(r.orgURL, r.in.Target), url: true},
 	}
+	if r.in.OneCertificate() {
+		others := "other apps"
+		if r.idp() {
+			others = "other identity providers"
+		}
+		facts = append(facts, fact{name: "Shared", value: others + " that are renewed together with this one get this very certificate; each has a request of its own and is switched by itself"})
+	}
 	facts = slices.DeleteFunc(facts, func(f fact) bool { return f.value == "" })
 	var others []string
 	for _, address := range r.asked {

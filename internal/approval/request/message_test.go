@@ -52,6 +52,9 @@ func asIDP(in *rotation.RequestUploadInput) {
 
 var goldens = map[string]func(*rotation.RequestUploadInput){
 	"upload-app": func(*rotation.RequestUploadInput) {},
+	"cloned-app": func(in *rotation.RequestUploadInput) {
+		in.Cloned = true
+	},
 	"long-label-app": func(in *rotation.RequestUploadInput) {
 		in.Target.Label = strings.Repeat("Unternehmensberatungsgesellschaft", 4)
 		in.NewKey.Issuer = "CN=" + strings.Repeat("X", 190)
