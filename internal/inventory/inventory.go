@@ -201,8 +201,8 @@ type Summary struct {
 	DueCount int            `json:"dueCount"`
 	// Due are the first 200 that are due, the earliest expiry first.
 	Due []Entry `json:"due"`
-	// Nearest is the active, supported target whose certificate ends first and
-	// that is not off; absent where no certificate is known.
+	// Nearest is the active target, not off, whose certificate ends first,
+	// whether Keyturn can rotate it or not; absent where none is known.
 	Nearest *Entry `json:"nearest,omitempty"`
 	// Running are the rotations that have not ended, the oldest first, at most
 	// 500 of RunningCount.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -215,7 +216,7 @@ func (s *stepFunctions) read(ctx context.Context, operation, arn string) (*execu
 	s.reading++
 	s.mostReading = max(s.mostReading, s.reading)
 	s.mu.Unlock()
-	time.Sleep(10 * time.Microsecond)
+	runtime.Gosched()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reading--
