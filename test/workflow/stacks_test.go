@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"keyturn/internal/ca/local"
@@ -36,7 +38,36 @@ func another(t *testing.T, name string, parameters map[string]string) *playgroun
 	if p.Outputs, err = stack.Cloud.Deploy(ctx, localaws.DeployOptions{StackName: name, Parameters: all}); err != nil {
 		t.Fatal(err)
 	}
+	deaf(ctx, t, name)
 	return &p
+}
+
+// deaf has a stack start nothing by events: all stacks of an account answer the
+// same requests, and this one would work on the other tests' targets. It has no
+// credentials yet, so that what it started meanwhile has done nothing.
+func deaf(ctx context.Context, t *testing.T, name string) {
+	t.Helper()
+	client := eventbridge.NewFromConfig(stack.Cloud.Config())
+	rules, err := client.ListRules(ctx, &eventbridge.ListRulesInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	quiet := 0
+	for _, rule := range rules.Rules {
+		if strings.HasPrefix(*rule.Name, name+"-") && strings.Contains(aws.ToString(rule.EventPattern), "Requested\"]") {
+			quiet++
+			if _, err := client.DisableRule(ctx, &eventbridge.DisableRuleInput{Name: rule.Name}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if quiet != 2 {
+		var names []string
+		for _, rule := range rules.Rules {
+			names = append(names, *rule.Name+" "+aws.ToString(rule.EventPattern))
+		}
+		t.Fatalf("the stack %s has %d rules for requests, of %q", name, quiet, names)
+	}
 }
 
 func tokenSecret(t *testing.T, token string) string {
