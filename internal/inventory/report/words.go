@@ -87,8 +87,8 @@ func stageWord(s rotation.Stage) string {
 }
 
 var modes = map[rotation.Mode]string{
-	rotation.ModeRotate: "rotate: what is due is started",
-	rotation.ModeNotify: "notify: what is due is reported, and nothing is started",
+	rotation.ModeRotate: "rotate: what is due is started, where no rule says otherwise",
+	rotation.ModeNotify: "notify: what is due is reported, and not started, where no rule says otherwise",
 	rotation.ModeOff:    "off: only what a rule names is looked at",
 }
 
