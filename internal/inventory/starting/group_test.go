@@ -1,6 +1,7 @@
 package starting_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -181,5 +182,23 @@ func TestAGroupIsFinishedByTheNextRuns(t *testing.T) {
 	}
 	if got := l.sources(dues); got != "-,1,1,1,1,1,1" {
 		t.Error(got)
+	}
+}
+
+func TestTheSubjectOfTheDeployedPolicyDoesNotShowThrough(t *testing.T) {
+	l := newLab(t)
+	d := due(1, 10)
+	d.Settings.Subject = rotation.Subject{CommonName: "{label}"}
+	l.found("r", 25, d)
+	l.run("r")
+	var in rotation.InspectTargetInput
+	if err := json.Unmarshal([]byte(l.find(nameOf(d)).input), &in); err != nil {
+		t.Fatal(err)
+	}
+	deployed := rotation.DefaultSettings([]string{"sso-team@example.com"})
+	deployed.Subject = rotation.Subject{CountryName: "US", OrganizationalUnitName: "Federation", CommonName: "other"}
+	got, err := rotation.ResolvePolicy(in.Policy, deployed, in.Target, d.Kid)
+	if err != nil || got.Subject != d.Settings.Subject {
+		t.Errorf("the rotation's subject would be %+v, %v", got.Subject, err)
 	}
 }

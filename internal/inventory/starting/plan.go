@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidwall/sjson"
+
 	"keyturn/internal/bucket"
 	"keyturn/internal/inventory"
 	"keyturn/internal/rotation"
@@ -300,6 +302,17 @@ func inputOf(due *inventory.Due, source *rotation.Target) (json.RawMessage, erro
 	policy, err := json.Marshal(due.Settings)
 	if err != nil {
 		return nil, rotation.Errorf("Policy.Invalid", "its policy could not be written as JSON")
+	}
+	// Fields of the subject that are empty are named too: those of the deployed
+	// policy would show through.
+	s := due.Settings.Subject
+	for _, f := range [][2]string{
+		{"countryName", s.CountryName}, {"stateOrProvinceName", s.StateOrProvinceName}, {"localityName", s.LocalityName},
+		{"organizationName", s.OrganizationName}, {"organizationalUnitName", s.OrganizationalUnitName}, {"commonName", s.CommonName},
+	} {
+		if policy, err = sjson.SetBytes(policy, "subject."+f[0], f[1]); err != nil {
+			return nil, rotation.Errorf("Policy.Invalid", "its policy could not be written as JSON")
+		}
 	}
 	input, err := json.Marshal(rotation.InspectTargetInput{Target: bare(due.Target), Policy: policy, CloneFrom: source})
 	if err != nil {
