@@ -7,7 +7,22 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
 )
+
+// TempFile opens a file for what is too large for memory, in dir or, where that
+// is empty, in the system's place for such files. It is gone with the process,
+// however that ends.
+func TempFile(dir string) (*os.File, error) {
+	file, err := os.CreateTemp(dir, "keyturn-")
+	if err == nil {
+		err = os.Remove(file.Name())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("temporary file: %w", err)
+	}
+	return file, nil
+}
 
 // Lines reads values that stand in JSON, one a line. It ends with the first
 // error.

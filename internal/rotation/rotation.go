@@ -41,6 +41,9 @@ type Target struct {
 	Name string `json:"name,omitempty"`
 }
 
+// Bare is what identifies the target, without what is for people.
+func (t Target) Bare() Target { return Target{Kind: t.Kind, ID: t.ID} }
+
 // String names the target as people and errors do: app "0oa1…".
 func (t Target) String() string { return fmt.Sprintf("%s %q", t.Kind, t.ID) }
 

@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"keyturn/internal/bucket"
@@ -63,11 +62,11 @@ func (p Inventory) Run(ctx context.Context, in inventory.ReportInventoryInput) (
 	listing.Run.DryRun = in.DryRun
 	w.begin(listing, starts)
 	var err error
-	if w.entries, err = temporary(p.TempDir); err != nil {
+	if w.entries, err = inventory.TempFile(p.TempDir); err != nil {
 		return none, err
 	}
 	defer func() { _ = w.entries.Close() }()
-	file, err := temporary(p.TempDir)
+	file, err := inventory.TempFile(p.TempDir)
 	if err != nil {
 		return none, err
 	}
@@ -75,7 +74,7 @@ func (p Inventory) Run(ctx context.Context, in inventory.ReportInventoryInput) (
 	if err := w.document(ctx, file, listing, starts); err != nil {
 		return none, err
 	}
-	page, err := temporary(p.TempDir)
+	page, err := inventory.TempFile(p.TempDir)
 	if err != nil {
 		return none, err
 	}
@@ -349,7 +348,7 @@ func (w *writing) tell(ctx context.Context, out inventory.ReportInventoryOutput)
 		w.Log.Error("the event was not sent", "error", rotation.NameOf(err), "message", err.Error())
 	}
 	if w.Mail.SES != nil && !w.summary.Run.DryRun {
-		message := report.Digest(w.summary, w.location(out.Report))
+		message := report.Digest(w.summary, report.ObjectURL(w.summary.Run.Execution, w.Bucket.Name, out.Report))
 		for _, operator := range w.Operators {
 			if err := w.Mail.Send(ctx, operator, message); err != nil {
 				w.Log.Error("an operator was not told", "operator", operator, "error", rotation.NameOf(err), "message", err.Error())
@@ -358,26 +357,4 @@ func (w *writing) tell(ctx context.Context, out inventory.ReportInventoryOutput)
 	}
 	_, err := w.Bucket.Put(ctx, told, bytes.NewReader([]byte("{}\n")), bucket.Options{ContentType: "application/json"})
 	return err
-}
-
-// location is where a person finds the report: the object's page in the S3
-// console.
-func (w *writing) location(key string) string {
-	region := ""
-	if parts := strings.Split(w.summary.Run.Execution, ":"); len(parts) > 3 {
-		region = parts[3]
-	}
-	return fmt.Sprintf("https://%s.console.aws.amazon.com/s3/object/%s?region=%s&prefix=%s", region, w.Bucket.Name, region, key)
-}
-
-func temporary(dir string) (*os.File, error) {
-	file, err := os.CreateTemp(dir, "keyturn-")
-	if err != nil {
-		return nil, fmt.Errorf("temporary file: %w", err)
-	}
-	// It is gone with the process, however that ends.
-	if err := os.Remove(file.Name()); err != nil {
-		return nil, fmt.Errorf("temporary file: %w", err)
-	}
-	return file, nil
 }

@@ -199,7 +199,7 @@ func TestTheDigestGoesOutOnceToEveryOperator(t *testing.T) {
 	if len(l.post.mails) != 2 || l.post.mails[0].Destination.ToAddresses[0] != "identity@example.com" || l.post.mails[1].Destination.ToAddresses[0] != "night-shift@example.com" {
 		t.Errorf("%d mails went out", len(l.post.mails))
 	}
-	if text := *l.post.mails[0].Content.Simple.Body.Text.Data; !strings.Contains(text, "https://eu-west-1.console.aws.amazon.com/s3/object/keyturn-inventory?region=eu-west-1&prefix=report/latest.html") {
+	if text := *l.post.mails[0].Content.Simple.Body.Text.Data; !strings.Contains(text, "https://console.aws.amazon.com/s3/object/keyturn-inventory?region=eu-west-1&prefix=report/latest.html") {
 		t.Errorf("the mail does not say where the report is:\n%s", text)
 	}
 	if len(l.post.events) != 1 || *l.post.events[0].Entries[0].DetailType != "Keyturn Discovery Completed" {

@@ -293,3 +293,16 @@ func TestThePictureIsOfWhatSomebodyWaitsFor(t *testing.T) {
 		t.Errorf("the picture's table has the rows %q", rows)
 	}
 }
+
+func TestTheReportsAddressIsThatOfItsPartition(t *testing.T) {
+	for execution, want := range map[string]string{
+		discoveryARN + "1": "https://console.aws.amazon.com/s3/object/b?region=eu-west-1&prefix=report/latest.html",
+		"arn:aws-us-gov:states:us-gov-west-1:123456789012:execution:keyturn-discovery:1": "https://console.amazonaws-us-gov.com/s3/object/b?region=us-gov-west-1&prefix=report/latest.html",
+		"arn:aws-cn:states:cn-north-1:123456789012:execution:keyturn-discovery:1":        "https://console.amazonaws.cn/s3/object/b?region=cn-north-1&prefix=report/latest.html",
+		"": "https://console.aws.amazon.com/s3/object/b?region=&prefix=report/latest.html",
+	} {
+		if got := report.ObjectURL(execution, "b", "report/latest.html"); got != want {
+			t.Errorf("%s: %s", execution, got)
+		}
+	}
+}

@@ -60,15 +60,28 @@ func execution(arn, text string) g.Node {
 	if len(parts) < 8 {
 		return g.Text(text)
 	}
-	host := "console.aws.amazon.com"
-	switch parts[1] {
+	return h.A(h.Href(console(arn)+"/states/home?region="+url.QueryEscape(parts[3])+"#/v2/executions/details/"+url.PathEscape(arn)), g.Text(text))
+}
+
+// console is the address of the AWS console for the partition of an ARN.
+func console(arn string) string {
+	switch strings.SplitN(arn+"::", ":", 3)[1] {
 	case "aws-us-gov":
-		host = "console.amazonaws-us-gov.com"
+		return "https://console.amazonaws-us-gov.com"
 	case "aws-cn":
-		host = "console.amazonaws.cn"
+		return "https://console.amazonaws.cn"
 	}
-	region := url.QueryEscape(parts[3])
-	return h.A(h.Href("https://"+host+"/states/home?region="+region+"#/v2/executions/details/"+url.PathEscape(arn)), g.Text(text))
+	return "https://console.aws.amazon.com"
+}
+
+// ObjectURL is an object's page in the S3 console, for the partition and region
+// of the execution that wrote it.
+func ObjectURL(execution, bucket, key string) string {
+	region := ""
+	if parts := strings.Split(execution, ":"); len(parts) > 3 {
+		region = url.QueryEscape(parts[3])
+	}
+	return console(execution) + "/s3/object/" + bucket + "?region=" + region + "&prefix=" + key
 }
 
 func people(list []string) g.Node {

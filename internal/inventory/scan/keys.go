@@ -94,12 +94,12 @@ func (r *run) todo(ctx context.Context) (todoHead, error) {
 				}
 				if _, is := asked[kid]; is {
 					if len(more[kid]) < maxAsked-1 {
-						more[kid] = append(more[kid], bare(found.Target))
+						more[kid] = append(more[kid], found.Target.Bare())
 					}
 					return nil
 				}
 				asked[kid] = struct{}{}
-				u := unknown{Kid: found.Kid, Targets: []rotation.Target{bare(found.Target)}, Again: known}
+				u := unknown{Kid: found.Kid, Targets: []rotation.Target{found.Target.Bare()}, Again: known}
 				if known {
 					again = append(again, u)
 					return nil
@@ -169,8 +169,6 @@ func longestFirst(m *memory, again []unknown) error {
 	return nil
 }
 
-func bare(t rotation.Target) rotation.Target { return rotation.Target{Kind: t.Kind, ID: t.ID} }
-
 // learn asks for the certificates of the kids that are not known: one request
 // for each, once in its life. What it learns is kept before the next request.
 func (r *run) learn(ctx context.Context, todo todoHead) error {
@@ -199,7 +197,7 @@ func (r *run) learn(ctx context.Context, todo todoHead) error {
 		return err
 	}
 	var learned []fact
-	left, asked := retries, 0
+	left := retries
 	for u, err := range inventory.Lines[unknown](lines) {
 		if err != nil {
 			return unreadable(r.work + "todo.jsonl")
@@ -227,7 +225,6 @@ func (r *run) learn(ctx context.Context, todo todoHead) error {
 		if err != nil {
 			return err
 		}
-		asked++
 		switch {
 		case f.Passing:
 			r.trouble.Keys++

@@ -75,6 +75,9 @@ func factOf(k okta.JSONWebKey, now time.Time) fact {
 type memory struct {
 	facts *spool
 	known map[digest]known
+	// since is when the run started: what failed for the moment before it, in a
+	// run that was stopped, is asked for again.
+	since time.Time
 	// etag is that of memoryKey as it was read, empty where there is none.
 	etag string
 	// merged are the objects of newMemory that were read; changed tells that
@@ -164,7 +167,7 @@ func (r *run) readMemory(ctx context.Context) (*memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &memory{facts: facts, known: map[digest]known{}}
+	m := &memory{facts: facts, known: map[digest]known{}, since: r.in.Run.At}
 	if err := r.fill(ctx, m); err != nil {
 		m.close()
 		return nil, err
@@ -267,6 +270,10 @@ func (m *memory) take(raw []byte) error {
 
 // learn takes a fact, unless a better one is known.
 func (m *memory) learn(f fact) error {
+	if f.Passing && f.AskedAt.Before(m.since) {
+		m.changed = true
+		return nil
+	}
 	kid := digestOf(f.Kid)
 	k, ok := m.known[kid]
 	if ok && !k.problem {

@@ -835,3 +835,24 @@ func TestWhatAnotherRunLearnedMeanwhileIsKept(t *testing.T) {
 		t.Errorf("%d keys are asked for again", got)
 	}
 }
+
+func TestWhatFailedInARunThatWasStoppedIsAskedForAgain(t *testing.T) {
+	l := newLab(t, unlimited)
+	for i := range 5 {
+		l.app(fmt.Sprintf("App %d", i), 20+i)
+	}
+	l.org.Fail(oktasim.Fault{Operation: "listApplicationKeys", Kind: oktasim.FaultReadOnly, Times: -1})
+	in := l.begin()
+	for range 5 { // the first key is given up in the fifth call
+		l.step(&in)
+	}
+	if left, err := l.bucket.List(t.Context(), "memory/new/"); err != nil || len(left) == 0 {
+		t.Fatalf("the run has left nothing: %v", err)
+	}
+	l.org.ClearFaults()
+	l.clock.pass(time.Hour)
+	l.asked()
+	if found := l.run(); found.listing.Run.ProblemCount != 0 || l.asked()["listApplicationKeys"] != 5 {
+		t.Errorf("the next run is %+v", found.listing.Run)
+	}
+}

@@ -31,13 +31,9 @@ type spool struct {
 type place struct{ at, length uint32 }
 
 func newSpool(dir string) (*spool, error) {
-	file, err := os.CreateTemp(dir, "keyturn-")
+	file, err := inventory.TempFile(dir)
 	if err != nil {
-		return nil, temporary(err)
-	}
-	// It is gone with the process, however that ends.
-	if err := os.Remove(file.Name()); err != nil {
-		return nil, temporary(err)
+		return nil, err
 	}
 	return &spool{file: file, out: bufio.NewWriterSize(file, 32<<10)}, nil
 }

@@ -158,7 +158,7 @@ func report(out *sfn.DescribeExecutionOutput) inventory.Ended {
 	if e.Target.Kind == "" {
 		e.Target = inputTarget(aws.ToString(out.Input))
 	}
-	if t := said.Target; t != nil && t.Validate() == nil && (e.Target.Kind == "" || bare(*t) == e.Target) {
+	if t := said.Target; t != nil && t.Validate() == nil && (e.Target.Kind == "" || t.Bare() == e.Target) {
 		e.Target = rotation.Target{Kind: t.Kind, ID: t.ID, Label: short(t.Label), Name: short(t.Name)}
 	}
 	return e

@@ -123,19 +123,19 @@ type deciding struct {
 func (d *deciding) decide() {
 	d.last = make(map[rotation.Target]*inventory.Ended, len(d.ended))
 	for i := range d.ended {
-		if t := bare(d.ended[i].Target); d.last[t] == nil {
+		if t := d.ended[i].Target.Bare(); d.last[t] == nil {
 			d.last[t] = &d.ended[i]
 		}
 	}
 	for i := range d.dues {
 		e := d.dues[i].Entry
-		if one := d.running[bare(e.Target)]; one != nil {
+		if one := d.running[e.Target.Bare()]; one != nil {
 			e.Rotation = &one.Running
 			if e.Action == inventory.ActionStart || e.Action == inventory.ActionNotify {
 				isRunning(&e, one.Running)
 			}
 		}
-		if e.Action == inventory.ActionStart && d.startable(&e, &d.dues[i], d.last[bare(e.Target)]) {
+		if e.Action == inventory.ActionStart && d.startable(&e, &d.dues[i], d.last[e.Target.Bare()]) {
 			d.candidates = append(d.candidates, i)
 		}
 		d.plan.Dues = append(d.plan.Dues, e)
@@ -215,13 +215,13 @@ func (d *deciding) order(maxRotations int) {
 			source = &first
 		}
 		for _, m := range members {
-			if bare(d.dues[m].Target) == bare(*source) {
+			if d.dues[m].Target.Bare() == source.Bare() {
 				d.place(m, nil, maxRotations)
 			}
 		}
 		for _, m := range members {
-			switch t := bare(d.dues[m].Target); {
-			case t == bare(*source):
+			switch t := d.dues[m].Target.Bare(); {
+			case t == source.Bare():
 			case d.notShared(t):
 				d.place(m, nil, maxRotations)
 			default:
@@ -251,7 +251,7 @@ func (d *deciding) source(kind rotation.Kind, kid string) *rotation.Target {
 	}
 	// A rotation of which no kid is known is of the key that its target has.
 	for i := range d.dues {
-		one := d.running[bare(d.dues[i].Target)]
+		one := d.running[d.dues[i].Target.Bare()]
 		if one != nil && one.kid == "" && one.kid8 == "" && d.dues[i].Kid == kid && d.dues[i].Target.Kind == kind &&
 			(oldest == nil || one.StartedAt.Before(oldest.StartedAt)) {
 			oldest = one
@@ -286,7 +286,7 @@ func (d *deciding) place(i int, source *rotation.Target, maxRotations int) {
 	}
 	s := start{Due: i, Name: rotation.ExecutionName(e.Target, e.Kid, d.at)}
 	if source != nil {
-		from := bare(*source)
+		from := source.Bare()
 		s.CloneFrom = &from
 		e.Reason = sentence(e.Reason, "it gets a copy of the new key of "+title(*source))
 	}
@@ -314,7 +314,7 @@ func inputOf(due *inventory.Due, source *rotation.Target) (json.RawMessage, erro
 			return nil, rotation.Errorf("Policy.Invalid", "its policy could not be written as JSON")
 		}
 	}
-	input, err := json.Marshal(rotation.InspectTargetInput{Target: bare(due.Target), Policy: policy, CloneFrom: source})
+	input, err := json.Marshal(rotation.InspectTargetInput{Target: due.Target.Bare(), Policy: policy, CloneFrom: source})
 	if err != nil {
 		return nil, rotation.Errorf("Policy.Invalid", "its policy could not be written as JSON")
 	}

@@ -50,7 +50,7 @@ type runs struct {
 func (r *runs) of() map[rotation.Target]*run {
 	found := make(map[rotation.Target]*run, len(r.all))
 	for _, one := range r.all {
-		if t := bare(one.Target); found[t] == nil {
+		if t := one.Target.Bare(); found[t] == nil {
 			found[t] = one
 		}
 	}
@@ -63,13 +63,13 @@ func (r *runs) list(dues []inventory.Entry) []inventory.Running {
 	listed := make(map[string]bool, len(r.all))
 	labels := make(map[rotation.Target]rotation.Target, len(dues))
 	for i := range dues {
-		labels[bare(dues[i].Target)] = dues[i].Target
+		labels[dues[i].Target.Bare()] = dues[i].Target
 	}
 	add := func(one inventory.Running) {
 		if listed[one.Execution] {
 			return
 		}
-		if labelled, known := labels[bare(one.Target)]; known {
+		if labelled, known := labels[one.Target.Bare()]; known {
 			one.Target = labelled
 		}
 		listed[one.Execution] = true
@@ -177,7 +177,7 @@ func (r *run) waits(in *rotation.RequestUploadInput, sent time.Time) {
 	if in.Escalate {
 		r.Asked = append(r.Asked, in.Policy.EscalateTo...)
 	}
-	if bare(in.Target) == bare(r.Target) {
+	if in.Target.Bare() == r.Target.Bare() {
 		r.Target = in.Target
 	}
 	deadline := in.Deadline(sent).UTC()
@@ -265,5 +265,5 @@ func inputTarget(input string) rotation.Target {
 	if json.Unmarshal([]byte(input), &in) != nil || in.Target.Validate() != nil {
 		return rotation.Target{}
 	}
-	return bare(in.Target)
+	return in.Target.Bare()
 }

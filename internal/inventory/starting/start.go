@@ -27,7 +27,7 @@ func (r Rotations) carryOut(ctx context.Context, p *plan, running *runs) error {
 	accepted := false
 	for _, s := range p.Starts {
 		e := &p.Dues[s.Due]
-		has, err := r.start(ctx, s, e, now[bare(e.Target)], running.blind, hasRotation)
+		has, err := r.start(ctx, s, e, now[e.Target.Bare()], running.blind, hasRotation)
 		if err != nil && (rotation.NameOf(err) == unavailable || !accepted) {
 			return err
 		}
@@ -35,7 +35,7 @@ func (r Rotations) carryOut(ctx context.Context, p *plan, running *runs) error {
 			fail(e, rotation.NameOf(err), "%s", err)
 		}
 		accepted = accepted || has
-		hasRotation[bare(e.Target)] = has
+		hasRotation[e.Target.Bare()] = has
 	}
 	return nil
 }
@@ -54,7 +54,7 @@ func (r Rotations) start(ctx context.Context, s start, e *inventory.Entry, runni
 		return true, nil
 	}
 	if source := s.CloneFrom; source != nil {
-		if has, planned := hasRotation[bare(*source)]; planned && !has {
+		if has, planned := hasRotation[source.Bare()]; planned && !has {
 			e.Action = inventory.ActionPostponed
 			e.Reason = fmt.Sprintf("it is to get a copy of the new key of %s, whose rotation could not be started: the next run's", source)
 			return false, nil
@@ -93,7 +93,7 @@ func (r Rotations) startedBefore(ctx context.Context, s start, e *inventory.Entr
 	if out == nil {
 		return false, nil
 	}
-	if t := inputTarget(aws.ToString(out.Input)); t.Kind != "" && t != bare(e.Target) {
+	if t := inputTarget(aws.ToString(out.Input)); t.Kind != "" && t != e.Target.Bare() {
 		fail(e, "StepFunctions.NotStarted", "the name %s is that of a rotation of %s: start this one by an event, or tomorrow", s.Name, t)
 		return false, nil
 	}

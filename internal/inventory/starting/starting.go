@@ -178,7 +178,5 @@ func (r Rotations) write(ctx context.Context, key string, v any, o bucket.Option
 }
 
 // bare is a target without what people see of it, to compare it by.
-func bare(t rotation.Target) rotation.Target { return rotation.Target{Kind: t.Kind, ID: t.ID} }
-
 // clock writes a time for people.
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
