@@ -22,9 +22,10 @@ import (
 )
 
 // The stack's time. A retry's pause of minutes takes milliseconds, the day that
-// a key of another target is waited for some seconds, and of the days that an approver has, one takes three seconds: a request that ends
-// after oneDay is over at once, one that ends after aYear, in ten months as
-// far as reminders allow, is not over within any test.
+// a key of another target is waited for some seconds, and of the days that an
+// approver has, one takes three seconds: a request that ends after oneDay is
+// over at once, one that ends after aYear, in ten months as far as reminders
+// allow, is not over within any test.
 const (
 	waitScale     = 0.0002
 	callbackScale = 3.0 / (24 * 60 * 60)
