@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/tidwall/sjson"
@@ -253,10 +255,12 @@ func (s *scene) waitForDiscovery(p *playground.Playground, after time.Time, is f
 	return d
 }
 
+// TestTheScheduleStartsDiscoveryAndItsInputCarriesThePolicy lets the schedule
+// of the stack fire once the stack has its credential: deploying takes as long
+// as it takes, so a time that is given to it may pass before that.
 func TestTheScheduleStartsDiscoveryAndItsInputCarriesThePolicy(t *testing.T) {
 	parallel(t)
 	before := time.Now().Add(-time.Second)
-	in := time.Now().UTC().Add(15 * time.Second).Format("2006-01-02T15:04:05")
 	// An org of its own: a second stack answers the same request events, and
 	// would work on the other tests' targets.
 	org := oktasim.New(oktasim.Options{})
@@ -264,11 +268,13 @@ func TestTheScheduleStartsDiscoveryAndItsInputCarriesThePolicy(t *testing.T) {
 	t.Cleanup(server.Close)
 	org.SetBaseURL(server.URL)
 	org.AddApp(oktasim.AppSpec{Label: "Salesforce – EMEA"})
-	p := another(t, "scheduled", map[string]string{"ScheduleExpression": "at(" + in + ")", "OktaOrgUrl": server.URL})
+	const given = "at(2099-12-31T06:00:00)"
+	p := another(t, "scheduled", map[string]string{"ScheduleExpression": given, "OktaOrgUrl": server.URL})
 	if err := p.PutSecret(t.Context(), "scheduled/okta", tokenSecret(t, org.APIToken())); err != nil {
 		t.Fatal(err)
 	}
 	s := (&scene{t: t, p: p}).bounded()
+	fire(s.ctx, t, p, given)
 	deployed, err := os.ReadFile("../../policy/policy.json")
 	if err != nil {
 		t.Fatal(err)
@@ -279,6 +285,38 @@ func TestTheScheduleStartsDiscoveryAndItsInputCarriesThePolicy(t *testing.T) {
 	})
 	if d.Status != sfntypes.ExecutionStatusSucceeded || d.DryRun || d.Targets == 0 {
 		t.Errorf("the discovery ended %s: %+v %s", d.Status, d.ReportInventoryOutput, d.Cause)
+	}
+}
+
+// fire has the one schedule with the given expression fire now, and nothing
+// else of it changed.
+func fire(ctx context.Context, t *testing.T, p *playground.Playground, given string) {
+	t.Helper()
+	client := scheduler.NewFromConfig(p.Cloud.Config())
+	schedules, err := client.ListSchedules(ctx, &scheduler.ListSchedulesInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fired := 0
+	for _, one := range schedules.Schedules {
+		schedule, err := client.GetSchedule(ctx, &scheduler.GetScheduleInput{Name: one.Name, GroupName: one.GroupName})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if aws.ToString(schedule.ScheduleExpression) != given {
+			continue
+		}
+		fired++
+		if _, err := client.UpdateSchedule(ctx, &scheduler.UpdateScheduleInput{
+			Name: schedule.Name, GroupName: schedule.GroupName, Target: schedule.Target, State: schedule.State,
+			FlexibleTimeWindow: schedule.FlexibleTimeWindow, ScheduleExpressionTimezone: schedule.ScheduleExpressionTimezone,
+			ScheduleExpression: aws.String(time.Now().UTC().Add(time.Second).Format("at(2006-01-02T15:04:05)")),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if fired != 1 {
+		t.Fatalf("%d schedules with the expression %s", fired, given)
 	}
 }
 
