@@ -4,6 +4,7 @@ package policy_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -104,7 +105,7 @@ func TestExampleNamesEveryField(t *testing.T) {
 			t.Errorf("no rule matches by %s", name)
 		}
 	}
-	for name := range settingsFields() {
+	for _, name := range slices.Concat(tags(rotation.Settings{}), tags(rotation.Profile{}), tags(rotation.Extension{})) {
 		if !bytes.Contains(raw, []byte(`"`+name+`"`)) {
 			t.Errorf("%s is not in it", name)
 		}
@@ -136,6 +137,7 @@ func tags(of any) (names []string) {
 type object struct {
 	Description string
 	Default     any
+	Enum        []any
 	Ref         string `json:"$ref"`
 	Properties  map[string]object
 	Additional  *bool             `json:"additionalProperties"`
@@ -159,8 +161,17 @@ func TestSchemaHasEveryFieldItsDefaultAndADescription(t *testing.T) {
 	if diff := cmp.Diff(inRule, names(schema.Defs["rule"])); diff != "" {
 		t.Errorf("in a rule (-code +schema)\n%s", diff)
 	}
-	if diff := cmp.Diff(tags(rotation.Subject{}), names(schema.Defs["subject"])); diff != "" {
-		t.Errorf("in the subject (-code +schema)\n%s", diff)
+	for name, of := range map[string]any{"subject": rotation.Subject{}, "profile": rotation.Profile{}, "extension": rotation.Extension{}} {
+		if diff := cmp.Diff(tags(of), names(schema.Defs[name])); diff != "" {
+			t.Errorf("in %s (-code +schema)\n%s", name, diff)
+		}
+	}
+	var authorities []any
+	for _, a := range rotation.Authorities() {
+		authorities = append(authorities, string(a))
+	}
+	if diff := cmp.Diff(authorities, schema.Defs["certificateAuthority"].Enum); diff != "" {
+		t.Errorf("the CAs (-code +schema)\n%s", diff)
 	}
 	for name, value := range settingsFields() {
 		if diff := cmp.Diff(value, schema.Properties[name].Default); diff != "" {
@@ -201,7 +212,29 @@ func TestSchemaHasEveryFieldItsDefaultAndADescription(t *testing.T) {
 // other that is taken they contradict nothing, which no schema could say.
 type choices struct{ good, bad []any }
 
-var texts = choices{good: []any{"", "x", "{label} é"}, bad: []any{1, nil, true, []any{}, map[string]any{}}}
+// texts are those of the subject that take so many characters.
+func texts(most int) choices {
+	return choices{
+		good: []any{"", " ", "x", "{label} é", "{id}{name}{label}", strings.Repeat("é", most), strings.Repeat("x", most-1) + "{label}", strings.Repeat("{name}x", most)},
+		bad: []any{
+			1, nil, true, []any{}, map[string]any{}, "{lable}", "{Label}", "{ label }", "{", "}", "{}", "{{label}}", "{label", "label}", "a\tb", "x\n", "\x00", "a\x7f", "a\u0085b",
+			strings.Repeat("é", most+1), strings.Repeat("x", most+1) + "{label}", strings.Repeat("{name}x", most+1),
+		},
+	}
+}
+
+var urls = choices{
+	good: []any{
+		[]any{}, []any{"http://pki.example.com/ca.crl"}, []any{"https://pki.example.com:8443", "http://192.0.2.1/?a=%20@", "http://[2001:db8::1]:/a_(b)~c;d=e'!$&*+,"},
+		[]any{"http://a/" + strings.Repeat("x", 1015)}, slices.Repeat([]any{"http://a"}, 10),
+	},
+	bad: []any{
+		"http://a", nil, []any{nil}, []any{1}, []any{""}, []any{"a"}, []any{"//a"}, []any{"ldap://a"}, []any{"HTTP://a"}, []any{"http:a"}, []any{"http:///a"}, []any{"http://:80"}, []any{"http://u@a"},
+		[]any{"http://u:p@a"}, []any{"http://a/ü"}, []any{"http://ü"}, []any{"http://a b"}, []any{"http://a/b c"}, []any{"http://a/b\n"}, []any{" http://a"}, []any{"http://a/#b"}, []any{"http://a/%2"},
+		[]any{"http://a?%zz"}, []any{"http://a:b"}, []any{"http://a,b"}, []any{"http://[::1"}, []any{"http://[g]"}, []any{"http://a/[b]"}, []any{`http://a\b`}, []any{"http://a/<b>"}, []any{"http://a", "x"},
+		[]any{"http://a/" + strings.Repeat("x", 1016)}, slices.Repeat([]any{"http://a"}, 11),
+	},
+}
 
 var addresses = choices{
 	good: []any{[]any{}, []any{"sso-team@example.com"}, []any{"a.b+c@example.com", "é@example.com", "a@b", "o'brien@x-y.example.com"}},
@@ -226,7 +259,11 @@ var settingsChoices = map[string]choices{
 	"reminderHours":    {[]any{8, 72, 8760}, []any{0, 8761, 1e30, "72", nil}},
 	"giveUpDays":       {[]any{1, 30}, []any{0, 361, 2.25, "30", nil}},
 	"sharedKey":        {[]any{"own", "clone"}, []any{"both", "", nil, 0}},
-	"subject":          {[]any{map[string]any{}}, []any{"x", nil, []any{}, map[string]any{"cn": "x"}, map[string]any{"CommonName": "x"}}},
+	// Beside another CA signers are refused.
+	"certificateAuthority": {[]any{"manual"}, []any{"", "Local", "vault", nil, 1, []any{"local"}}},
+	"signers":              addresses,
+	"profile":              {[]any{map[string]any{}}, []any{"x", nil, []any{}, map[string]any{"usage": "x"}, map[string]any{"KeyUsage": []any{}}}},
+	"subject":              {[]any{map[string]any{}}, []any{"x", nil, []any{}, map[string]any{"cn": "x"}, map[string]any{"CommonName": "x"}}},
 }
 
 var runChoices = map[string]choices{
@@ -237,11 +274,36 @@ var runChoices = map[string]choices{
 
 var subjectChoices = map[string]choices{
 	"countryName":            {[]any{"", "US"}, []any{"us", "USA", "U", "U1", " US", "US\n", "ÉÉ", 1, nil}},
-	"stateOrProvinceName":    texts,
-	"localityName":           texts,
-	"organizationName":       texts,
-	"organizationalUnitName": texts,
-	"commonName":             {[]any{"x", " {label}\n"}, []any{"", " ", "\t\n", 1, nil}},
+	"stateOrProvinceName":    texts(128),
+	"localityName":           texts(128),
+	"organizationName":       texts(64),
+	"organizationalUnitName": texts(64),
+	"commonName":             {[]any{"x", " {label} ", strings.Repeat("x", 64)}, []any{"", " ", "\t", "{lable}", "x\n", strings.Repeat("x", 65), 1, nil}},
+}
+
+var profileChoices = map[string]choices{
+	"keyUsage": {
+		[]any{[]any{}, []any{"keyAgreement"}, []any{"contentCommitment", "keyEncipherment", "dataEncipherment", "keyAgreement"}},
+		[]any{"keyAgreement", nil, []any{nil}, []any{1}, []any{""}, []any{"digitalSignature"}, []any{"keyCertSign"}, []any{"KeyAgreement"}, []any{"keyAgreement", "keyAgreement"}},
+	},
+	"crlUrls":       urls,
+	"ocspUrls":      urls,
+	"caIssuersUrls": urls,
+}
+
+var extensionChoices = map[string]choices{
+	"oid": {
+		[]any{"2.5.29.32", "2.5.29.37", "0.39", "1.0.0", "2.999.2147483647", "1.2" + strings.Repeat(".0", 18)},
+		[]any{
+			1, nil, "", "2", "3.1", "0.40", "1.40.1", "1.02", "01.2", "1..2", "1.2.", ".1.2", "1.2 ", "1.2\n", "1,2", "1.+2", "1.-2", "x", "1.2" + strings.Repeat(".0", 19),
+			"2.5.29.14", "2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.31", "2.5.29.35", "2.5.29.36", "2.5.29.54", "1.3.6.1.5.5.7.1.1",
+		},
+	},
+	"critical": {[]any{true, false}, []any{"true", 1, nil}},
+	"value": {
+		[]any{"BQA=", "MAgwBgYEVR0gAA==", base64.StdEncoding.EncodeToString(append([]byte{4, 0x82, 0x0f, 0xfc}, make([]byte, 4092)...))},
+		[]any{1, nil, "", "BQA", "BQ==A", "BQ A=", "BQA=\n", "_-8=", "x", base64.StdEncoding.EncodeToString(append([]byte{4, 0x82, 0x0f, 0xff}, make([]byte, 4095)...))},
+	},
 }
 
 var matchChoices = map[string]choices{
@@ -281,6 +343,8 @@ func TestSchemaAndCodeTakeAndRefuseTheSame(t *testing.T) {
 		return all
 	}
 	top, rule, match, subject := with(settingsChoices, runChoices), with(settingsChoices), with(matchChoices), with(subjectChoices)
+	profile, extension := with(profileChoices), with(extensionChoices)
+	profile["extensions"] = choices{bad: []any{"x", nil, map[string]any{}, []any{nil}, []any{"x"}, []any{map[string]any{}}, []any{map[string]any{"oid": "1.2.3"}}, []any{map[string]any{"value": "BQA="}}}}
 	// In a rule the good ones are out of place as well.
 	for name, c := range runChoices {
 		rule[name] = choices{bad: slices.Concat(c.good, c.bad)}
@@ -299,7 +363,7 @@ func TestSchemaAndCodeTakeAndRefuseTheSame(t *testing.T) {
 	}
 	type spoil struct{ where, field string }
 	spoils := []spoil{{}, {}, {}, {"rule", "no match"}, {"rule", "no object"}, {"match", "empty"}, {"match", "no object"}}
-	for where, fields := range map[string]map[string]choices{"top": top, "rule": rule, "match": match, "subject": subject} {
+	for where, fields := range map[string]map[string]choices{"top": top, "rule": rule, "match": match, "subject": subject, "profile": profile, "extension": extension} {
 		for field := range fields {
 			spoils = append(spoils, spoil{where, field})
 		}
@@ -320,6 +384,20 @@ func TestSchemaAndCodeTakeAndRefuseTheSame(t *testing.T) {
 		policy := object("top", top)
 		if sub := object("subject", subject); s != (spoil{"top", "subject"}) {
 			policy["subject"] = sub
+		}
+		if drawn := object("profile", profile); s != (spoil{"top", "profile"}) {
+			policy["profile"] = drawn
+			if s != (spoil{"profile", "extensions"}) {
+				var list []any
+				for i := range rapid.IntRange(1, 3).Draw(t, "extensions") {
+					one := map[string]any{"oid": fmt.Sprint("1.2.3.", i), "value": "BQA="}
+					if i == 0 {
+						maps.Copy(one, object("extension", extension))
+					}
+					list = append(list, one)
+				}
+				drawn["extensions"] = list
+			}
 		}
 		// Two rules for two ids take no target from each other.
 		one, two := object("rule", rule), map[string]any{"match": map[string]any{"id": "0oa2"}, "mode": "off"}
@@ -382,6 +460,14 @@ func TestBoundsOfTheSchemaAreThoseOfTheCode(t *testing.T) {
 		`{"rules":[{"match":{"name":1}}]}`:                                                    false,
 		`{"rules":[{"match":{"name":"salesforce*"}}]}`:                                        true,
 		`{"rules":[{"match":{"kind":"app"},"subject":{"countryName":"","localityName":""}}]}`: true,
+		`{"certificateAuthority":"local"}`:                                                    true,
+		`{"certificateAuthority":"kms"}`:                                                      true,
+		`{"certificateAuthority":"acmpca"}`:                                                   true,
+		`{"rules":[{"match":{"kind":"app"},"certificateAuthority":"stepca"}]}`:                true,
+		`{"profile":{"extensions":[` + extensions(10) + `]}}`:                                 true,
+		`{"profile":{"extensions":[` + extensions(11) + `]}}`:                                 false,
+		`{"rules":[{"match":{"kind":"app"},"profile":{"keyUsage":["digitalSignature"]}}]}`:    false,
+		`{"rules":[{"match":{"kind":"app"},"profile":{"keyUsage":[],"ocspUrls":[]}}]}`:        true,
 		`{"approvers":["a@[192.0.2.1]"]}`:                                                     true,
 	} {
 		bySchema, byCode := valid(schema, []byte(raw)), rotation.CheckPolicy([]byte(raw), defaults())
@@ -389,6 +475,14 @@ func TestBoundsOfTheSchemaAreThoseOfTheCode(t *testing.T) {
 			t.Errorf("%s: want %v\nschema: %v\ncode: %+v", raw, want, bySchema, byCode)
 		}
 	}
+}
+
+func extensions(n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprintf(`{"oid":"1.2.%d","value":"BQA="}`, i))
+	}
+	return strings.Join(list, ",")
 }
 
 // What only the code can say.
@@ -402,6 +496,13 @@ func TestCodeRefusesWhatASchemaCannotSay(t *testing.T) {
 		`{"rules":[{"match":{"label":"*"}},{"match":{"kind":"app"}}]}`,
 		`{"rules":[{"match":{"kind":"idp","name":"x"}}]}`,
 		`{"subject":{"commonName":"<aws.scheduler.execution-id>"}}`,
+		`{"profile":{"extensions":[{"oid":"1.2.3","value":"BQA="},{"oid":"1.2.3","value":"BQAA"}]}}`,
+		`{"profile":{"extensions":[{"oid":"1.2.2147483648","value":"BQA="}]}}`,
+		`{"profile":{"extensions":[{"oid":"1.2.3","value":"BQB="}]}}`,
+		`{"profile":{"extensions":[{"oid":"1.2.3","value":"BQAA"}]}}`,
+		`{"certificateAuthority":"kms","signers":["pki@example.com"]}`,
+		`{"rules":[{"match":{"kind":"idp"},"subject":{"commonName":"{name}"}}]}`,
+		`{"subject":{"commonName":"` + strings.Repeat("x", 64) + `{label}"}}`,
 		// To a schema this is a whole number.
 		`{"giveUpDays":30.0}`,
 	} {

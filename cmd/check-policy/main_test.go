@@ -52,6 +52,13 @@ func TestGoodPolicyIsSummarized(t *testing.T) {
   rules[1] for id "0oa1": mode "off", subject {"localityName":""}
   without a rule: validityDays 200
 `},
+		{"CAs", `{
+  "certificateAuthority": "acmpca",
+  "rules": [{"match": {"label": "* (bank)"}, "certificateAuthority": "manual", "signers": ["pki-desk@example.com"], "profile": {"keyUsage": ["keyAgreement"]}}]
+}`, `policy/policy.json: mode notify, 1 rule
+  rules[0] for label "* (bank)": certificateAuthority "manual", signers ["pki-desk@example.com"], profile {"keyUsage":["keyAgreement"]}
+  without a rule: certificateAuthority "acmpca"
+`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, out, errs := check(t, c.policy)
@@ -69,9 +76,15 @@ func TestProblemsAreListedAsCompilersDo(t *testing.T) {
 			`policy/policy.json:2: mode is "always": use rotate or notify or off
 policy/policy.json:5: rules[1] (line 5) can never match, since rules[0] (line 4) takes all its targets before: move it before that one, or remove it
 `},
+		{"a profile", "{\n\"profile\": {\n\"keyUsage\": [\"keyCertSign\"],\n\"extensions\": [\n{\"oid\": \"2.5.29.31\",\n\"value\": \"MAA\"}]}}",
+			`policy/policy.json:3: profile.keyUsage has "keyCertSign", which is for CAs: leave it out; digitalSignature and, for an IdP, keyEncipherment are always set
+policy/policy.json:5: profile.extensions[0].oid is "2.5.29.31" (cRLDistributionPoints), which Keyturn makes by itself: use profile.crlUrls
+policy/policy.json:6: profile.extensions[0].value is "MAA", which is not standard base64: give the extension's value, one DER value in standard base64
+`},
 		{"not JSON", "{\n\"mode\": \"off\",\n}", "policy/policy.json:3: policy is not JSON: invalid character '}' looking for beginning of object key string; remove the comma before it\n"},
 		{"empty", "", "policy/policy.json:1: policy is empty: give one JSON object, such as {\"rules\": []}\n"},
-		{"too large", "{\"subject\": {\"organizationName\": \"" + strings.Repeat("x", 61440) + "\"}}", "policy/policy.json:1: policy has 61475 bytes without its white space, more than 61440: use fewer rules, with patterns instead of one rule a target\n"},
+		{"too large", "{\"subject\": {\"organizationName\": \"" + strings.Repeat("x", 61440) + "\"}}", "policy/policy.json:1: policy has 61475 bytes without its white space, more than 61440: use fewer rules, with patterns instead of one rule a target\n" +
+			"policy/policy.json:1: subject.organizationName is \"" + strings.Repeat("x", 80) + "…\", with at least 61440 characters: use at most 64, the upper bound of RFC 5280\n"},
 		{"text that AWS replaces", "{\n\"subject\": {\"organizationName\": \"<aws.scheduler.schedule-arn>\"}}",
 			"policy/policy.json:2: subject.organizationName has the text \"<aws.scheduler.\", for which EventBridge Scheduler puts in something else: take it out\n"},
 	} {

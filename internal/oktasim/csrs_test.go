@@ -86,7 +86,14 @@ func TestCSRRefuses(t *testing.T) {
 		{"country in full", "E0000001", `{"subject":{"commonName":"x","countryName":"United States"}}`},
 		{"country in lower case", "E0000001", `{"subject":{"commonName":"x","countryName":"us"}}`},
 		{"common name of 65", "E0000001", `{"subject":{"commonName":"` + strings.Repeat("ü", 65) + `"}}`},
+		{"organization of 65", "E0000001", `{"subject":{"commonName":"x","organizationName":"` + strings.Repeat("x", 65) + `"}}`},
+		{"organizational unit of 65", "E0000001", `{"subject":{"commonName":"x","organizationalUnitName":"` + strings.Repeat("x", 65) + `"}}`},
+		{"locality of 129", "E0000001", `{"subject":{"commonName":"x","localityName":"` + strings.Repeat("x", 129) + `"}}`},
+		{"state of 129", "E0000001", `{"subject":{"commonName":"x","stateOrProvinceName":"` + strings.Repeat("x", 129) + `"}}`},
 		{"space around", "E0000001", `{"subject":{"commonName":" x"}}`},
+		{"tab", "E0000001", `{"subject":{"commonName":"a\tb"}}`},
+		{"null character", "E0000001", `{"subject":{"commonName":"x","localityName":"a\u0000b"}}`},
+		{"control character beyond ASCII", "E0000001", `{"subject":{"commonName":"x","organizationName":"a\u0085b"}}`},
 		{"line break", "E0000001", `{"subject":{"commonName":"a\nb"}}`},
 		{"DNS name with a space", "E0000001", `{"subject":{"commonName":"x"},"subjectAltNames":{"dnsNames":["a b"]}}`},
 		{"DNS name not ASCII", "E0000001", `{"subject":{"commonName":"x"},"subjectAltNames":{"dnsNames":["zürich.example.com"]}}`},
@@ -104,7 +111,8 @@ func TestCSRRefuses(t *testing.T) {
 		f.refused(400, "E0000001", "POST", "/api/v1/"+path+"/credentials/csrs", goodCSR)
 		f.refused(400, "E0000001", "GET", "/api/v1/"+path+"/credentials/csrs", "")
 	}
-	f.ok(201, "POST", path, `{"subject":{"commonName":"`+strings.Repeat("ü", 64)+`"}}`)
+	f.ok(201, "POST", path, `{"subject":{"commonName":"`+strings.Repeat("ü", 64)+`","organizationName":"`+strings.Repeat("o", 64)+`","organizationalUnitName":"`+strings.Repeat("u", 64)+
+		`","localityName":"`+strings.Repeat("l", 128)+`","stateOrProvinceName":"`+strings.Repeat("s", 128)+`"}}`)
 	f.ok(201, "POST", "/api/v1/apps/"+d.InactiveApp+"/credentials/csrs", goodCSR)
 }
 

@@ -5,7 +5,6 @@ import (
 	"net/mail"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // UploadOrder tells whether the partner gets the certificate before or after
@@ -49,15 +48,22 @@ const (
 	ClonedKey SharedKey = "clone"
 )
 
-// Subject is the CSR's subject (CsrMetadataSubject in Okta's API). The fields
-// may hold {label}, {name} and {id}, which stand for the target's.
-type Subject struct {
-	CountryName            string `json:"countryName,omitempty"`
-	StateOrProvinceName    string `json:"stateOrProvinceName,omitempty"`
-	LocalityName           string `json:"localityName,omitempty"`
-	OrganizationName       string `json:"organizationName,omitempty"`
-	OrganizationalUnitName string `json:"organizationalUnitName,omitempty"`
-	CommonName             string `json:"commonName,omitempty"`
+// CertificateAuthority names a provider of certificates: what the company's CA
+// is, and how it is reached.
+type CertificateAuthority string
+
+// The providers. Each has a package below internal/ca.
+const (
+	AuthorityLocal  CertificateAuthority = "local"  // key and chain in Secrets Manager
+	AuthorityKMS    CertificateAuthority = "kms"    // key in AWS KMS
+	AuthorityACMPCA CertificateAuthority = "acmpca" // AWS Private CA
+	AuthorityStepCA CertificateAuthority = "stepca" // smallstep step-ca
+	AuthorityManual CertificateAuthority = "manual" // a person has it signed
+)
+
+// Authorities are all of them.
+func Authorities() []CertificateAuthority {
+	return []CertificateAuthority{AuthorityLocal, AuthorityKMS, AuthorityACMPCA, AuthorityStepCA, AuthorityManual}
 }
 
 // Settings is a policy for one target, all fields filled in.
@@ -85,6 +91,12 @@ type Settings struct {
 	MaxRotations int       `json:"maxRotations"`
 	QuotaShare   float64   `json:"quotaShare"`
 	Subject      Subject   `json:"subject"`
+	// CertificateAuthority signs; the stack's, unless the policy names another.
+	CertificateAuthority CertificateAuthority `json:"certificateAuthority"`
+	// Signers are asked to have the CSR signed where the CertificateAuthority is
+	// AuthorityManual; empty: the Approvers.
+	Signers []string `json:"signers"`
+	Profile Profile  `json:"profile"`
 }
 
 // DefaultSettings are the built-in ones, with the stack's approvers.
@@ -104,6 +116,10 @@ func DefaultSettings(approvers []string) Settings {
 		MaxRotations:     25,
 		QuotaShare:       0.5,
 		Subject:          Subject{CommonName: "{label} SAML signing"},
+
+		CertificateAuthority: AuthorityLocal,
+		Signers:              []string{},
+		Profile:              Profile{}.clone(),
 	}
 }
 
@@ -112,7 +128,18 @@ func DefaultSettings(approvers []string) Settings {
 func (s Settings) clone() Settings {
 	s.Approvers = append([]string{}, s.Approvers...)
 	s.EscalateTo = append([]string{}, s.EscalateTo...)
+	s.Signers = append([]string{}, s.Signers...)
+	s.Profile = s.Profile.clone()
 	return s
+}
+
+// SignersOrApprovers are those who are asked to have a CSR signed, where a person
+// does that.
+func (s Settings) SignersOrApprovers() []string {
+	if len(s.Signers) > 0 {
+		return s.Signers
+	}
+	return s.Approvers
 }
 
 // Validate refuses settings that cannot be used. Its errors are named
@@ -162,12 +189,7 @@ func (s Settings) mistakes(discovery bool) (found []mistake) {
 	if s.QuotaShare <= 0 || s.QuotaShare > 1 {
 		is("quotaShare", "%v: use a share above 0 and up to 1", s.QuotaShare)
 	}
-	if strings.TrimSpace(s.Subject.CommonName) == "" {
-		is("subject.commonName", `empty: use a text such as "{label} SAML signing"`)
-	}
-	if c := s.Subject.CountryName; c != "" && (len(c) != 2 || strings.Trim(c, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "") {
-		is("subject.countryName", "%q: use the two letters of ISO 3166, such as US", c)
-	}
+	found = append(found, s.Subject.mistakes()...)
 	choice("mode", string(s.Mode), string(ModeRotate), string(ModeNotify), string(ModeOff))
 	choice("uploadOrder", string(s.UploadOrder), string(BeforeSwitch), string(AfterSwitch))
 	number("validityDays", s.ValidityDays, MinRemainingDays+1, 3650, "; Okta refuses a certificate that is valid for 90 days or less")
@@ -189,41 +211,15 @@ func (s Settings) mistakes(discovery bool) (found []mistake) {
 	number("maxRotations", s.MaxRotations, 1, 1000, "")
 	addresses("approvers", s.Approvers)
 	addresses("escalateTo", s.EscalateTo)
-	return found
+	var authorities []string
+	for _, a := range Authorities() {
+		authorities = append(authorities, string(a))
+	}
+	choice("certificateAuthority", string(s.CertificateAuthority), authorities...)
+	addresses("signers", s.Signers)
+	return append(found, s.Profile.mistakes()...)
 }
 
 // maxReminders keeps the execution's history far below the 25,000 events that
 // Step Functions allows, and the approvers' patience.
 const maxReminders = 100
-
-// maxNameLength is the upper bound of commonName and organizationName in
-// RFC 5280, appendix A.1 (ub-common-name).
-const maxNameLength = 64
-
-// For gives the subject with the target's label, name and id in place. A label
-// that would make a field longer than X.509 allows is shortened; no field starts
-// or ends with white space.
-func (s Subject) For(t Target) Subject {
-	fill := func(pattern string) string {
-		r := strings.NewReplacer("{label}", t.Label, "{name}", t.Name, "{id}", t.ID)
-		full := strings.TrimSpace(r.Replace(pattern))
-		over := utf8.RuneCountInString(full) - maxNameLength
-		if over <= 0 {
-			return full
-		}
-		label := []rune(t.Label)
-		if keep := len(label) - over; strings.Contains(pattern, "{label}") && keep > 0 {
-			short := strings.TrimSpace(string(label[:keep]))
-			return strings.TrimSpace(strings.NewReplacer("{label}", short, "{name}", t.Name, "{id}", t.ID).Replace(pattern))
-		}
-		return strings.TrimSpace(string([]rune(full)[:maxNameLength]))
-	}
-	return Subject{
-		CountryName:            fill(s.CountryName),
-		StateOrProvinceName:    fill(s.StateOrProvinceName),
-		LocalityName:           fill(s.LocalityName),
-		OrganizationName:       fill(s.OrganizationName),
-		OrganizationalUnitName: fill(s.OrganizationalUnitName),
-		CommonName:             fill(s.CommonName),
-	}
-}

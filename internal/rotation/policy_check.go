@@ -35,8 +35,9 @@ var takenForTheirOwn = []struct{ text, by string }{
 // CheckPolicy finds all that is wrong with the policy of discovery, in the
 // order of the text. Besides what ParsePolicy refuses these are: what no rule
 // can do, having no targets left or none at all; giving up after the expiry;
-// null, empty conditions and fields that are given twice, which would be taken
-// for something; and what AWS would not pass on unchanged.
+// signers beside a CA that signs without them; a subject for IdPs alone that has
+// no text; null, empty conditions and fields that are given twice, which would be
+// taken for something; and what AWS would not pass on unchanged.
 func CheckPolicy(raw []byte, base Settings) []PolicyProblem {
 	switch text := string(bytes.TrimSpace(raw)); text {
 	case "":
@@ -95,9 +96,9 @@ func (r *reader) whole(root *node) {
 	r.unchanged(root, "policy", 0)
 }
 
-// maxDepth is more than policy.rules[0].subject.commonName has; what is deeper
-// is refused for other reasons.
-const maxDepth = 5
+// maxDepth is more than policy.rules[0].profile.extensions[0].oid has; what is
+// deeper is refused for other reasons.
+const maxDepth = 7
 
 // unchanged refuses text that AWS would replace.
 func (r *reader) unchanged(n *node, where string, depth int) {
@@ -135,6 +136,32 @@ func (r *reader) pointless(n *node, m match, given map[string]int, where string)
 	}
 	if m.kind == KindIDP && !m.possible(KindIDP) {
 		r.refuse(given["name"], where+".name", ` is %q with kind "idp", but an IdP has no app name, so the rule can never match: use its label`, m.app)
+	}
+}
+
+// unasked refuses signers beside the CA that signs without them. What names
+// signers alone may be for the CA of the stack, or of the rotation's input.
+func (r *reader) unasked(s Settings, given map[string]int, where string) {
+	at, signers := given["signers"]
+	_, authority := given["certificateAuthority"]
+	if signers && authority && len(s.Signers) > 0 && s.CertificateAuthority != AuthorityManual {
+		r.refuse(at, where+".signers", " is given with certificateAuthority %q, where nobody is asked to sign: remove it, or use %q", s.CertificateAuthority, AuthorityManual)
+	}
+}
+
+// nameless refuses a subject for IdPs alone that would have no text, since they
+// have no app name.
+func (r *reader) nameless(s Subject, given map[string]int, elsewhere int, where string) {
+	for field, pattern := range s.all() {
+		if strings.TrimSpace(filled(pattern, "x", "", "x")) != "" {
+			continue
+		}
+		field = "subject." + field
+		at, here := given[field]
+		if !here {
+			at = elsewhere
+		}
+		r.refuse(at, where+"."+field, " is %q, which is empty for the rule's targets, since an IdP has no app name: use {label} or {id}", pattern)
 	}
 }
 

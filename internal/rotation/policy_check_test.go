@@ -111,11 +111,23 @@ func TestCheckRefusesWhatDiscoveryCannotUse(t *testing.T) {
 			[]string{`2 policy.subject.commonName has the text "<aws.scheduler.", for which EventBridge Scheduler puts in something else: take it out`}},
 		{"the same with escapes", `{"rules":[{"match":{"label":"\u003caws.scheduler.attempt-number>"}}]}`,
 			[]string{`1 policy.rules[0].match.label has the text "<aws.scheduler.", for which EventBridge Scheduler puts in something else: take it out`}},
-		{"what CloudFormation replaces", `{"subject":{"organizationName":"{{resolve:ssm:org}}"}}`,
-			[]string{`1 policy.subject.organizationName has the text "{{resolve:", for which CloudFormation puts in something else: take it out`}},
+		{"what CloudFormation replaces", `{"rules":[{"match":{"label":"{{resolve:ssm:org}}"}}]}`,
+			[]string{`1 policy.rules[0].match.label has the text "{{resolve:", for which CloudFormation puts in something else: take it out`}},
 		{"text that is not UTF-8", "{\"subject\":{\"localityName\":\"\uFFFD\",\n\"organizationName\":\"M\xfcller\"}}", []string{`2 policy has text that is not UTF-8: save the file as UTF-8`}},
 		{"more than travels well", `{"rules":[` + strings.Repeat(" ", 100) + many(1200) + `]}`,
 			[]string{`1 policy has 63611 bytes without its white space, more than 61440: use fewer rules, with patterns instead of one rule a target`}},
+		{"what CloudFormation replaces, deep down", "{\"rules\":[{\"match\":{\"id\":\"a\"},\"profile\":{\"extensions\":[{\"oid\":\"2.5.29.32\",\n\"value\":\"{{resolve:ssm:policies}}\"}]}}]}", []string{
+			`2 policy.rules[0].profile.extensions[0].value is "{{resolve:ssm:policies}}", which is not standard base64: give the extension's value, one DER value in standard base64`,
+			`2 policy.rules[0].profile.extensions[0].value has the text "{{resolve:", for which CloudFormation puts in something else: take it out`,
+		}},
+		{"signers beside a CA that signs without them", "{\"rules\":[\n{\"match\":{\"id\":\"a\"},\"certificateAuthority\":\"manual\"},\n{\"match\":{\"id\":\"b\"},\"certificateAuthority\":\"kms\",\n\"signers\":[\"pki@example.com\"]}]}",
+			[]string{`4 policy.rules[1].signers is given with certificateAuthority "kms", where nobody is asked to sign: remove it, or use "manual"`}},
+		{"the same outside the rules", "{\"certificateAuthority\":\"acmpca\",\n\"signers\":[\"pki@example.com\"]}",
+			[]string{`2 policy.signers is given with certificateAuthority "acmpca", where nobody is asked to sign: remove it, or use "manual"`}},
+		{"a subject that no IdP can fill", "{\"subject\":{\"organizationalUnitName\":\"{name}\"},\"rules\":[\n{\"match\":{\"kind\":\"idp\"},\n\"subject\":{\"commonName\":\"{name} \"}}]}", []string{
+			`2 policy.rules[0].subject.organizationalUnitName is "{name}", which is empty for the rule's targets, since an IdP has no app name: use {label} or {id}`,
+			`3 policy.rules[0].subject.commonName is "{name} ", which is empty for the rule's targets, since an IdP has no app name: use {label} or {id}`,
+		}},
 		{"numbers out of all bounds", "{\"quotaShare\":1e999,\n\"giveUpDays\":99999999999999999999,\n\"mode\":\"\"}", []string{
 			`1 policy.quotaShare is a JSON number 1e999: give a number`,
 			`2 policy.giveUpDays is a JSON number 99999999999999999999: give a whole number`,
@@ -222,6 +234,11 @@ func TestCheckFindsNothingWrongWithAGoodPolicy(t *testing.T) {
 		`{"giveUpDays":45}`, `{"rotateBeforeDays":3649,"validityDays":3650,"giveUpDays":360,"reminderHours":87}`,
 		`{"rules":[{"match":{"kind":"idp","name":"*"},"mode":"off"},{"match":{"kid":"a"}},{"match":{"label":"[*]"},"sharedKey":"clone","subject":{"countryName":""}}]}`,
 		`{"rules":[` + many(1000) + `]}`,
+		// The CA may be the stack's, the input's, or a rule's.
+		`{"signers":["pki@example.com"]}`, `{"rules":[{"match":{"id":"a"},"signers":["pki@example.com"]}]}`,
+		`{"certificateAuthority":"kms","signers":["pki@example.com"],"rules":[{"match":{"id":"a"},"certificateAuthority":"manual"}]}`,
+		`{"certificateAuthority":"manual","rules":[{"match":{"id":"a"},"certificateAuthority":"kms","signers":[]}]}`,
+		`{"subject":{"commonName":"{name}"},"rules":[{"match":{"kind":"idp"},"subject":{"commonName":"{name} {id}"}}]}`,
 	} {
 		if got := problems(raw, defaults()); got != nil {
 			t.Errorf("%.80s: %q", raw, got)
@@ -301,7 +318,7 @@ func TestPolicyThatCannotBeLoadedSaysAllThatIsWrong(t *testing.T) {
 
 // anyJSON draws values that are more or less like a policy.
 func anyJSON() *rapid.Generator[any] {
-	field := rapid.SampledFrom([]string{"mode", "Mode", "validityDays", "giveUpDays", "rules", "match", "subject", "approvers", "quotaShare", "commonName", "kind", "label", "$schema", "x"})
+	field := rapid.SampledFrom([]string{"mode", "Mode", "validityDays", "giveUpDays", "rules", "match", "subject", "approvers", "quotaShare", "commonName", "kind", "label", "certificateAuthority", "signers", "profile", "keyUsage", "extensions", "oid", "crlUrls", "$schema", "x"})
 	var values *rapid.Generator[any]
 	values = rapid.Custom(func(t *rapid.T) any {
 		switch rapid.IntRange(0, 6).Draw(t, "sort") {
@@ -327,7 +344,7 @@ func ruleLike() *rapid.Generator[any] {
 	return rapid.Custom(func(t *rapid.T) any {
 		rules := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) any {
 			rule := map[string]any{"match": map[string]any{"label": rapid.SampledFrom([]string{"a", "a*", "b"}).Draw(t, "label")}}
-			rule[rapid.SampledFrom([]string{"mode", "giveUpDays", "match", "subject", "quotaShare", "x"}).Draw(t, "field")] = anyJSON().Draw(t, "value")
+			rule[rapid.SampledFrom([]string{"mode", "giveUpDays", "match", "subject", "profile", "quotaShare", "x"}).Draw(t, "field")] = anyJSON().Draw(t, "value")
 			return rule
 		}), 0, 3).Draw(t, "rules")
 		return map[string]any{"rules": rules}
@@ -370,6 +387,7 @@ func TestProblemsAreInTheOrderOfTheFile(t *testing.T) {
 func FuzzCheckPolicy(f *testing.F) {
 	f.Add([]byte(`{"mode":"off","rules":[{"match":{"label":"a*"}},{"match":{"label":"ab"},"mode":"off"}]}`))
 	f.Add([]byte("{\n\"mode\":\"off\",}"))
+	f.Add([]byte(`{"profile":{"keyUsage":["keyAgreement"],"extensions":[{"oid":"2.5.29.32","value":"MAA="}],"crlUrls":["http://pki.example.com/ca.crl"]},"subject":{"commonName":"{label}"}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		found := rotation.CheckPolicy(raw, defaults())
 		policy, err := rotation.ParsePolicy(raw, defaults())

@@ -55,8 +55,10 @@ func TestPolicyTellsWhichRuleMatched(t *testing.T) {
 
 func TestSettingsOfOneTargetAreNotThoseOfAnother(t *testing.T) {
 	base := defaults()
+	base.Signers, base.Profile = []string{"pki@example.com"}, fullProfile()
 	policy, err := rotation.ParsePolicy(json.RawMessage(`{"escalateTo":["a@example.com"],"rules":[
-		{"match":{"kind":"idp"},"mode":"off"},{"match":{"label":"Sales*"},"approvers":["b@example.com"],"escalateTo":null}]}`), base)
+		{"match":{"kind":"idp"},"mode":"off"},
+		{"match":{"label":"Sales*"},"approvers":["b@example.com"],"escalateTo":null,"profile":{"keyUsage":["keyAgreement"],"extensions":[{"oid":"1.2.3","value":"BQA="}]}}]}`), base)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +70,11 @@ func TestSettingsOfOneTargetAreNotThoseOfAnother(t *testing.T) {
 	lists := []func(rotation.Settings) []string{
 		func(s rotation.Settings) []string { return s.Approvers },
 		func(s rotation.Settings) []string { return s.EscalateTo },
+		func(s rotation.Settings) []string { return s.Signers },
+		func(s rotation.Settings) []string { return s.Profile.KeyUsage },
+		func(s rotation.Settings) []string { return s.Profile.CRLURLs },
+		func(s rotation.Settings) []string { return s.Profile.OCSPURLs },
+		func(s rotation.Settings) []string { return s.Profile.CAIssuersURLs },
 	}
 	wiki := rotation.Target{Kind: rotation.KindApp, ID: "0oa3", Label: "Wiki"}
 	of := func(target rotation.Target) rotation.Settings { s, _ := policy.For(target, ""); return s }
@@ -76,9 +83,12 @@ func TestSettingsOfOneTargetAreNotThoseOfAnother(t *testing.T) {
 		for _, s := range []rotation.Settings{of(app), of(idp), of(wiki), policy.Settings()} {
 			first(s, list)
 			_ = append(list(s), "more@example.com")
+			s.Profile.Extensions[0].OID = "changed"
+			_ = append(s.Profile.Extensions, rotation.Extension{OID: "more"})
 		}
+		first(base, list)
 	}
-	first(base, lists[0])
+	base.Profile.Extensions[0].OID = "changed"
 	if diff := cmp.Diff(before, []rotation.Settings{of(app), of(idp), of(wiki), policy.Settings()}); diff != "" {
 		t.Errorf("after others were changed (-want +got)\n%s", diff)
 	}

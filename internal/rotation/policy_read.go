@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -31,6 +32,9 @@ var settingsPlaces = []place[Settings]{
 	{"maxRotations", func(s *Settings) any { return &s.MaxRotations }},
 	{"quotaShare", func(s *Settings) any { return &s.QuotaShare }},
 	{"subject", func(s *Settings) any { return &s.Subject }},
+	{"certificateAuthority", func(s *Settings) any { return &s.CertificateAuthority }},
+	{"signers", func(s *Settings) any { return &s.Signers }},
+	{"profile", func(s *Settings) any { return &s.Profile }},
 }
 
 var subjectPlaces = []place[Subject]{
@@ -40,6 +44,20 @@ var subjectPlaces = []place[Subject]{
 	{"organizationName", func(s *Subject) any { return &s.OrganizationName }},
 	{"organizationalUnitName", func(s *Subject) any { return &s.OrganizationalUnitName }},
 	{"commonName", func(s *Subject) any { return &s.CommonName }},
+}
+
+var profilePlaces = []place[Profile]{
+	{"keyUsage", func(p *Profile) any { return &p.KeyUsage }},
+	{"extensions", func(p *Profile) any { return &p.Extensions }},
+	{"crlUrls", func(p *Profile) any { return &p.CRLURLs }},
+	{"ocspUrls", func(p *Profile) any { return &p.OCSPURLs }},
+	{"caIssuersUrls", func(p *Profile) any { return &p.CAIssuersURLs }},
+}
+
+var extensionPlaces = []place[Extension]{
+	{"oid", func(e *Extension) any { return &e.OID }},
+	{"critical", func(e *Extension) any { return &e.Critical }},
+	{"value", func(e *Extension) any { return &e.Value }},
 }
 
 var matchPlaces = []place[match]{
@@ -147,6 +165,9 @@ func (r *reader) policy(base Settings) *Policy {
 	}
 	if r.strict {
 		r.unreachable(policy.rules, rules.items)
+		if !slices.Contains(policy.Authorities(), AuthorityManual) {
+			r.unasked(policy.settings, given, where)
+		}
 	}
 	return policy
 }
@@ -184,6 +205,12 @@ func (r *reader) rule(n *node, outside Settings, where string) rule {
 		r.refuse(n.at, where, nothing)
 	}
 	r.mistakes(read.settings, given, -1, where)
+	if r.strict {
+		r.unasked(read.settings, given, where)
+		if read.match.kind == KindIDP {
+			r.nameless(read.settings.Subject, given, n.at, where)
+		}
+	}
 	return read
 }
 
@@ -217,20 +244,57 @@ func (r *reader) match(f field, where string) match {
 // those that are no settings, or may not be here. It returns the offsets of the
 // settings that were read, subject.commonName and the like among them.
 func (r *reader) settings(n *node, s *Settings, where string, known []string, special func(field) bool) map[string]int {
-	var subject map[string]int
+	inside := map[string]int{}
 	given := fields(r, n, s, settingsPlaces, where, known, func(f field) bool {
-		if special(f) {
-			return true
-		}
-		if f.name != "subject" || f.value.sort() != "object" {
+		switch {
+		case special(f):
+		case f.name == "subject" && f.value.sort() == "object":
+			for name, at := range fields(r, f.value, &s.Subject, subjectPlaces, where+".subject", names(subjectPlaces), nil) {
+				inside["subject."+name] = at
+			}
+		case f.name == "profile" && f.value.sort() == "object":
+			for name, at := range r.profile(f.value, &s.Profile, where+".profile") {
+				inside["profile."+name] = at
+			}
+		default:
 			return false
 		}
-		subject = fields(r, f.value, &s.Subject, subjectPlaces, where+".subject", names(subjectPlaces), nil)
 		return true
 	})
-	for name, at := range subject {
-		given["subject."+name] = at
-	}
+	maps.Copy(given, inside)
+	return given
+}
+
+// profile is fields for a profile. Among the offsets are those of the
+// extensions and their fields, as in extensions[0] and extensions[0].oid.
+func (r *reader) profile(n *node, p *Profile, where string) map[string]int {
+	inside := map[string]int{}
+	given := fields(r, n, p, profilePlaces, where, names(profilePlaces), func(f field) bool {
+		if f.name != "extensions" || f.value.sort() != "array" {
+			return false
+		}
+		extensions, before := []Extension{}, len(r.found)
+		offsets := map[string]int{f.name: f.at}
+		for i, item := range f.value.items {
+			name := fmt.Sprintf("%s[%d]", f.name, i)
+			if item.sort() != "object" {
+				r.refuse(item.at, where+"."+name, notAnObject, item.sort())
+				continue
+			}
+			offsets[name] = item.at
+			var e Extension
+			for field, at := range fields(r, item, &e, extensionPlaces, where+"."+name, names(extensionPlaces), nil) {
+				offsets[name+"."+field] = at
+			}
+			extensions = append(extensions, e)
+		}
+		if len(r.found) == before {
+			p.Extensions = extensions
+			maps.Copy(inside, offsets)
+		}
+		return true
+	})
+	maps.Copy(given, inside)
 	return given
 }
 

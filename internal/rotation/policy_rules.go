@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"encoding/json"
+	"slices"
 )
 
 // Policy is a policy that was read and checked: what holds for any target.
@@ -42,6 +43,16 @@ func ResolvePolicy(raw json.RawMessage, base Settings, t Target, kid string) (Se
 
 // Settings are those outside the rules.
 func (p *Policy) Settings() Settings { return p.settings.clone() }
+
+// Authorities are the CAs that the policy can lead to, each once, in the order
+// of [Authorities]: that outside the rules, and those of the rules.
+func (p *Policy) Authorities() []CertificateAuthority {
+	used := []CertificateAuthority{p.settings.CertificateAuthority}
+	for _, r := range p.rules {
+		used = append(used, r.settings.CertificateAuthority)
+	}
+	return slices.DeleteFunc(Authorities(), func(a CertificateAuthority) bool { return !slices.Contains(used, a) })
+}
 
 // For gives the settings for a target with this active kid, and the index of
 // the rule that matched, or -1. They share no list with those of another call.

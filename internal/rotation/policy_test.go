@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/tidwall/sjson"
@@ -33,7 +32,8 @@ func resolve(t *testing.T, raw string, target rotation.Target) rotation.Settings
 
 func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
 	const want = `{"mode":"notify","rotateBeforeDays":45,"validityDays":397,"uploadOrder":"before-switch","confirmSignIn":false,"signInHours":24,"signInSilence":"keep",` +
-		`"approvers":["sso-team@example.com"],"escalateTo":[],"reminderHours":72,"giveUpDays":30,"sharedKey":"own","maxRotations":25,"quotaShare":0.5,"subject":{"commonName":"{label} SAML signing"}}`
+		`"approvers":["sso-team@example.com"],"escalateTo":[],"reminderHours":72,"giveUpDays":30,"sharedKey":"own","maxRotations":25,"quotaShare":0.5,"subject":{"commonName":"{label} SAML signing"},` +
+		`"certificateAuthority":"local","signers":[],"profile":{"keyUsage":[],"extensions":[],"crlUrls":[],"ocspUrls":[],"caIssuersUrls":[]}}`
 	for _, raw := range []string{"", " ", "null", "{}", `{"rules":[]}`, `{"rules":null}`} {
 		got, err := json.Marshal(resolve(t, raw, app))
 		if err != nil || string(got) != want {
@@ -68,6 +68,13 @@ func TestPolicyOverridesOnlyWhatItNames(t *testing.T) {
 		`{"subject":{"organizationName":"Example"}}`:  func(s *rotation.Settings) { s.Subject.OrganizationName = "Example" },
 		`{"subject":{"countryName":"CH"}}`:            func(s *rotation.Settings) { s.Subject.CountryName = "CH" },
 		`{"subject":{"commonName":"{id}"}}`:           func(s *rotation.Settings) { s.Subject.CommonName = "{id}" },
+		`{"certificateAuthority":"manual"}`:           func(s *rotation.Settings) { s.CertificateAuthority = "manual" },
+		`{"signers":["pki@example.com"]}`:             func(s *rotation.Settings) { s.Signers = []string{"pki@example.com"} },
+		`{"signers":null}`:                            func(*rotation.Settings) {},
+		`{"profile":{}}`:                              func(*rotation.Settings) {},
+		`{"profile":null}`:                            func(*rotation.Settings) {},
+		`{"profile":{"extensions":null}}`:             func(*rotation.Settings) {},
+		`{"profile":{"keyUsage":["keyAgreement"]}}`:   func(s *rotation.Settings) { s.Profile.KeyUsage = []string{"keyAgreement"} },
 		`{"validityDays":200,"rotateBeforeDays":199}`: func(s *rotation.Settings) { s.ValidityDays, s.RotateBeforeDays = 200, 199 },
 	} {
 		want := defaults()
@@ -171,8 +178,8 @@ func TestRuleWithAWholeLabelMatchesIt(t *testing.T) {
 const (
 	theFields    = "remove it, or correct its spelling; the fields are "
 	fieldsOfBoth = theFields + "mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, signInHours, signInSilence, approvers, escalateTo, reminderHours, giveUpDays, sharedKey, "
-	fieldsOf     = fieldsOfBoth + "maxRotations, quotaShare, subject and rules"
-	fieldsOfRule = fieldsOfBoth + "subject and match (with kind, id, label, name and kid)"
+	fieldsOf     = fieldsOfBoth + "maxRotations, quotaShare, subject, certificateAuthority, signers, profile and rules"
+	fieldsOfRule = fieldsOfBoth + "subject, certificateAuthority, signers, profile and match (with kind, id, label, name and kid)"
 )
 
 func TestPolicyThatCannotBeUsedSaysFieldValueAndRemedy(t *testing.T) {
@@ -235,6 +242,10 @@ func TestPolicyThatCannotBeUsedSaysFieldValueAndRemedy(t *testing.T) {
 		`{"subject":{"countryName":"USA"}}`:                    `policy.subject.countryName is "USA": use the two letters of ISO 3166, such as US`,
 		`{"subject":{"countryName":"us"}}`:                     `policy.subject.countryName is "us": use the two letters of ISO 3166, such as US`,
 		`{"subject":{"countryName":"é"}}`:                      `policy.subject.countryName is "é": use the two letters of ISO 3166, such as US`,
+		`{"certificateAuthority":"vault"}`:                     `policy.certificateAuthority is "vault": use local or kms or acmpca or stepca or manual`,
+		`{"certificateAuthority":["local"]}`:                   `policy.certificateAuthority is a JSON array: give a string`,
+		`{"signers":["pki"]}`:                                  `policy.signers has "pki", which is not a mail address: use one such as sso-team@example.com`,
+		`{"signers":"pki@example.com"}`:                        `policy.signers is a JSON string: give a list`,
 		`{"rules":[{}]}`:                                       `policy.rules[0] has no match: say which targets it is for, such as {"match": {"label": "Salesforce*"}}`,
 		`{"rules":[null]}`:                                     `policy.rules[0] has no match: say which targets it is for, such as {"match": {"label": "Salesforce*"}}`,
 		`{"rules":[` + rule + `"mode":"off"},{"mode":"off"}]}`: `policy.rules[1] has no match: say which targets it is for, such as {"match": {"label": "Salesforce*"}}`,
@@ -313,6 +324,9 @@ func settings(t *rapid.T) rotation.Settings {
 			OrganizationName: rapid.StringMatching(`[A-Za-z, .]{0,9}`).Draw(t, "organizationName"),
 			CommonName:       rapid.StringMatching(`[a-z]{1,5}`).Draw(t, "commonName"),
 		},
+		CertificateAuthority: rapid.SampledFrom(rotation.Authorities()).Draw(t, "certificateAuthority"),
+		Signers:              addresses.Draw(t, "signers"),
+		Profile:              profiles().Draw(t, "profile"),
 	}
 	s.RotateBeforeDays = rapid.IntRange(1, s.ValidityDays-1).Draw(t, "rotateBeforeDays")
 	return s
@@ -330,6 +344,7 @@ func TestResolvedPolicyIsAPolicyOfTheSameMeaning(t *testing.T) {
 		// Every field is written except the empty ones of the subject.
 		base := defaults()
 		base.Subject = rotation.Subject{CommonName: "x"}
+		base.Signers, base.Profile = []string{"pki@example.com"}, fullProfile()
 		got, err := rotation.ResolvePolicy(raw, base, app, "")
 		if err != nil {
 			t.Fatal(err)
@@ -357,7 +372,7 @@ func TestResolvedPolicyIsAPolicyOfTheSameMeaning(t *testing.T) {
 }
 
 func TestAnyTextResolvesOrIsRefusedByName(t *testing.T) {
-	field := rapid.SampledFrom([]string{"mode", "validityDays", "rules", "match", "subject", "approvers", "quotaShare", "commonName", "kind", "x"})
+	field := rapid.SampledFrom([]string{"mode", "validityDays", "rules", "match", "subject", "approvers", "quotaShare", "commonName", "kind", "profile", "extensions", "keyUsage", "oid", "value", "x"})
 	var values *rapid.Generator[any]
 	values = rapid.Custom(func(t *rapid.T) any {
 		switch rapid.IntRange(0, 6).Draw(t, "sort") {
@@ -389,60 +404,6 @@ func TestAnyTextResolvesOrIsRefusedByName(t *testing.T) {
 		}
 		if rotation.NameOf(err) != "Policy.Invalid" || !strings.HasPrefix(err.Error(), "policy") || strings.Contains(err.Error(), "Settings") {
 			t.Fatalf("%s: %v", raw, err)
-		}
-	})
-}
-
-func TestSubjectIsFilledInForTheTarget(t *testing.T) {
-	s := rotation.Subject{CountryName: "US", StateOrProvinceName: "{kind}", LocalityName: "{id}{id}", OrganizationName: "Example, Inc.", OrganizationalUnitName: "{name}", CommonName: "{label} SAML signing"}
-	for _, c := range []struct {
-		target rotation.Target
-		want   rotation.Subject
-	}{
-		{app, rotation.Subject{CountryName: "US", StateOrProvinceName: "{kind}", LocalityName: "0oa10oa1", OrganizationName: "Example, Inc.", OrganizationalUnitName: "salesforce", CommonName: "Salesforce / EMEA [test] SAML signing"}},
-		{idp, rotation.Subject{CountryName: "US", StateOrProvinceName: "{kind}", LocalityName: "0oa20oa2", OrganizationName: "Example, Inc.", CommonName: "Partner – ADFS SAML signing"}},
-		{rotation.Target{Kind: "app", ID: "1", Label: "{id}{label}", Name: "{label}"}, rotation.Subject{CountryName: "US", StateOrProvinceName: "{kind}", LocalityName: "11", OrganizationName: "Example, Inc.", OrganizationalUnitName: "{label}", CommonName: "{id}{label} SAML signing"}},
-		{rotation.Target{Kind: "app", ID: "1"}, rotation.Subject{CountryName: "US", StateOrProvinceName: "{kind}", LocalityName: "11", OrganizationName: "Example, Inc.", CommonName: "SAML signing"}},
-	} {
-		if diff := cmp.Diff(c.want, s.For(c.target)); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", c.target.Label, diff)
-		}
-	}
-}
-
-func TestLongLabelIsShortenedAndTheRestKept(t *testing.T) {
-	long := strings.Repeat("é", 100)
-	for pattern, want := range map[string]string{
-		"{label}":                            strings.Repeat("é", 64),
-		"{label} SAML signing":               strings.Repeat("é", 51) + " SAML signing",
-		"{id} {label}":                       "0oa1 " + strings.Repeat("é", 59),
-		strings.Repeat("x", 70):              strings.Repeat("x", 64),
-		strings.Repeat("x", 63) + " {label}": strings.Repeat("x", 63),
-		strings.Repeat("x", 100) + "{label}": strings.Repeat("x", 64),
-	} {
-		got := rotation.Subject{CommonName: pattern}.For(rotation.Target{ID: "0oa1", Label: long}).CommonName
-		if got != want {
-			t.Errorf("%q gives %q, want %q", pattern, got, want)
-		}
-	}
-}
-
-func TestSubjectOfAnyTargetFitsACertificate(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		text := func(most int) *rapid.Generator[string] {
-			return rapid.StringOfN(rapid.RuneFrom([]rune("ab é会 😀\t/<&")), 0, most, -1)
-		}
-		target := rotation.Target{Kind: rotation.KindApp, ID: rapid.StringMatching(`[a-z0-9]{1,20}`).Draw(t, "id"), Label: text(120).Draw(t, "label"), Name: text(80).Draw(t, "name")}
-		parts := rapid.SliceOfN(rapid.OneOf(rapid.SampledFrom([]string{"{label}", "{name}", "{id}", " "}), text(30)), 1, 5)
-		s := rotation.Subject{CommonName: strings.Join(parts.Draw(t, "commonName"), ""), OrganizationName: strings.Join(parts.Draw(t, "organizationName"), "")}
-		got := s.For(target)
-		for _, field := range []string{got.CommonName, got.OrganizationName} {
-			if n := utf8.RuneCountInString(field); n > 64 || !utf8.ValidString(field) || field != strings.TrimSpace(field) {
-				t.Fatalf("%q of %d characters", field, n)
-			}
-		}
-		if again := s.For(target); again != got {
-			t.Fatalf("first %+v, then %+v", got, again)
 		}
 	})
 }

@@ -12,11 +12,18 @@ import (
 // A function's process serves many rotations with the same defaults.
 func TestOnePolicyLeavesNoTraceInTheNext(t *testing.T) {
 	target := rotation.Target{Kind: rotation.KindApp, ID: "0oa1", Label: "Wiki"}
-	base := rotation.DefaultSettings([]string{"sso-team@example.com", "identity@example.com"})
-	want := rotation.DefaultSettings([]string{"sso-team@example.com", "identity@example.com"})
+	with := func() rotation.Settings {
+		s := rotation.DefaultSettings([]string{"sso-team@example.com", "identity@example.com"})
+		s.Profile = fullProfile()
+		return s
+	}
+	base, want := with(), with()
 	for _, policy := range []string{
 		`{"approvers": ["crm@example.com"], "escalateTo": ["lead@example.com"]}`,
 		`{"approvers": ["not an address"]}`,
+		`{"certificateAuthority": "manual", "signers": ["pki@example.com"], "profile": {"keyUsage": ["keyAgreement"], "crlUrls": ["http://pki.example.com"], "extensions": [{"oid": "1.2.3", "value": "BQA="}]}}`,
+		`{"profile": {"keyUsage": ["keyAgreement"], "extensions": [{"oid": "1.2.3"}]}}`,
+		`{"rules": [{"match": {"kind": "app"}, "profile": {"keyUsage": ["keyAgreement"], "ocspUrls": ["http://ocsp.example.com"]}}]}`,
 		`{"rules": [{"match": {"kind": "app"}, "approvers": ["hr@example.com"]}]}`,
 	} {
 		// Refused or not, it must not reach the defaults.

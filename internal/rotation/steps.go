@@ -73,24 +73,65 @@ type GenerateCSROutput struct {
 
 // SignCSRInput asks the CA for a certificate (guide, step 3), or, without a
 // CSR, which of the UnusedKeys it has issued, and whether it has issued the
-// ActiveKey.
+// ActiveKey; or, with Describe alone, what discovery has to know of the CAs.
 type SignCSRInput struct {
 	Target     Target   `json:"target"`
 	Policy     Settings `json:"policy"`
 	CSR        *CSR     `json:"csr,omitempty"`
 	UnusedKeys []Key    `json:"unusedKeys,omitempty"`
 	ActiveKey  *Key     `json:"activeKey,omitempty"`
+	// Reference is PendingCertificate's, when the CSR is asked about again.
+	Reference string `json:"reference,omitempty"`
+	// Answer is the certificate that a person has brought for the CSR: PEM,
+	// leaf first.
+	Answer string `json:"answer,omitempty"`
+	// Describe names the CAs to be described; nothing is signed.
+	Describe []CertificateAuthority `json:"describe,omitempty"`
 }
 
 // SignCSROutput holds the certificate, or the published key that is ours. Both
-// are absent when keys were asked about and none of them is.
+// are absent when keys were asked about and none of them is, and while the CA
+// has not signed yet.
 type SignCSROutput struct {
 	Certificate *Certificate `json:"certificate,omitempty"`
-	OurKey      *Key         `json:"ourKey,omitempty"`
+	// Pending tells that the CA takes its time.
+	Pending *PendingCertificate `json:"pending,omitempty"`
+	OurKey  *Key                `json:"ourKey,omitempty"`
+	// Authorities answer Describe, in its order.
+	Authorities []AuthorityFacts `json:"authorities,omitempty"`
 	// ActiveIsOurs tells that the CA has issued ActiveKey.
 	ActiveIsOurs bool `json:"activeIsOurs"`
 	// Chain is the CA's chain in PEM, for the partner.
 	Chain string `json:"chain"`
+}
+
+// PendingCertificate is a CSR that the CA has, and has not signed yet.
+type PendingCertificate struct {
+	// Reference names the request to the CA; empty where a person signs.
+	Reference string `json:"reference,omitempty"`
+	// Person tells that nothing comes by itself: somebody has to be asked.
+	Person bool `json:"person"`
+	// AfterSeconds is when to ask the CA again.
+	AfterSeconds int `json:"afterSeconds,omitempty"`
+}
+
+// AuthorityFacts are what is public of a CA.
+type AuthorityFacts struct {
+	Provider CertificateAuthority `json:"provider"`
+	// Certificates are the CA's, the issuing one first; empty with a Problem.
+	Certificates []AuthorityCertificate `json:"certificates"`
+	// Problem says, for people, why the CA could not be reached or used.
+	Problem string `json:"problem,omitempty"`
+}
+
+// AuthorityCertificate is one certificate of a CA.
+type AuthorityCertificate struct {
+	Subject string `json:"subject"`
+	Issuer  string `json:"issuer"`
+	// SHA256 is the fingerprint: hex pairs with colons.
+	SHA256    string    `json:"sha256"`
+	NotBefore time.Time `json:"notBefore"`
+	NotAfter  time.Time `json:"notAfter"`
 }
 
 // PublishCSRInput publishes the certificate (guide, step 4).
@@ -175,6 +216,8 @@ type Stage string
 
 // The stages. Each has a paused state of its own in the state machine.
 const (
+	// StageCertificate asks to have the CSR signed, where a person does that.
+	StageCertificate Stage = "certificate"
 	// StageUpload asks whether the partner has the certificate.
 	StageUpload Stage = "upload"
 	// StagePlanned is the time between an answer "switch at …" and the switch:
@@ -191,11 +234,16 @@ type RequestUploadInput struct {
 	TaskToken string `json:"taskToken"`
 	Stage     Stage  `json:"stage"`
 	// Execution is the ARN of the rotation's execution.
-	Execution  string   `json:"execution"`
-	Target     Target   `json:"target"`
-	Policy     Settings `json:"policy"`
-	OldKey     Key      `json:"oldKey"`
-	NewKey     Key      `json:"newKey"`
+	Execution string   `json:"execution"`
+	Target    Target   `json:"target"`
+	Policy    Settings `json:"policy"`
+	OldKey    Key      `json:"oldKey"`
+	// CSR is what is to be signed; only in StageCertificate.
+	CSR *CSR `json:"csr,omitempty"`
+	// NewKey is zero in StageCertificate.
+	NewKey Key `json:"newKey"`
+	// Chain holds the CA's certificates, PEM: in StageCertificate those that it
+	// may sign with, later those above the new certificate.
 	Chain      string   `json:"chain"`
 	SharedWith []Target `json:"sharedWith"`
 	// Cloned tells that the new key was cloned from another target.
@@ -203,12 +251,12 @@ type RequestUploadInput struct {
 	// Resumed tells that the switch was made before this rotation began: then
 	// silence changes nothing.
 	Resumed bool `json:"resumed"`
-	// Round counts the messages of StageUpload from 0. Those after the first
+	// Round counts the messages of a stage from 0. Those after the first
 	// are reminders.
 	Round int `json:"round"`
 	// Escalate sends the message to Policy.EscalateTo as well.
 	Escalate bool `json:"escalate"`
-	// AnswerBy is when the rotation stops waiting for the upload.
+	// AnswerBy is when the rotation stops waiting for certificate and upload.
 	AnswerBy time.Time `json:"answerBy"`
 	// Decision is what led here: the confirmation with SwitchAt to
 	// StagePlanned, the confirmation to StageSignIn, a plan that was called off
@@ -219,6 +267,15 @@ type RequestUploadInput struct {
 // ExecutionName is the name in the execution's ARN, which is its last part.
 func (in RequestUploadInput) ExecutionName() string {
 	return in.Execution[strings.LastIndexByte(in.Execution, ':')+1:]
+}
+
+// Asked are the addresses that the request goes to, without those of an
+// escalation.
+func (in RequestUploadInput) Asked() []string {
+	if in.Stage == StageCertificate {
+		return in.Policy.SignersOrApprovers()
+	}
+	return in.Policy.Approvers
 }
 
 // OneCertificate tells that targets with the same old key can get this very new
@@ -266,6 +323,9 @@ type Decision struct {
 	SwitchAt *time.Time `json:"switchAt,omitempty"`
 	// CalledOff tells that a planned switch is not to be made.
 	CalledOff bool `json:"calledOff,omitempty"`
+	// Certificate is what StageCertificate asked for: PEM, leaf first. It has
+	// been checked.
+	Certificate string `json:"certificate,omitempty"`
 }
 
 // ReadMetadataInput asks for a target's SAML metadata, for the page.

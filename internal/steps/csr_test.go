@@ -256,6 +256,55 @@ func TestLongLabelIsShortenedToWhatACertificateTakes(t *testing.T) {
 	}
 }
 
+func TestShortenedTextsOfEveryFieldAreRecognisedAsOurs(t *testing.T) {
+	forBothKinds(t, func(t *testing.T, l *lab) {
+		l.target.Label = strings.Repeat("Zürich ", 40)
+		l.policy.Subject = rotation.Subject{CountryName: "CH", StateOrProvinceName: "{label}", LocalityName: "{id} {label}",
+			OrganizationName: "{label}, Inc.", OrganizationalUnitName: "{label}/{label}", CommonName: "{label}"}
+		out := l.generate()
+		s := parse(t, out.CSR.Request).Subject
+		for field, c := range map[string]struct {
+			text string
+			most int
+		}{
+			"ST": {s.Province[0], 128}, "L": {s.Locality[0], 128}, "O": {s.Organization[0], 64}, "OU": {s.OrganizationalUnit[0], 64}, "CN": {s.CommonName, 64},
+		} {
+			if n := utf8.RuneCountInString(c.text); n > c.most || n < c.most-7 {
+				t.Errorf("%s has %d characters, want up to %d: %q", field, n, c.most, c.text)
+			}
+		}
+		if again := l.generate(); !again.Reused || again.CSR != out.CSR {
+			t.Errorf("again: %+v, want the first, reused", again)
+		}
+	})
+}
+
+func TestSubjectThatX509DoesNotTakeIsRefusedBeforeAnyCall(t *testing.T) {
+	for what, c := range map[string]struct {
+		kind    rotation.Kind
+		subject rotation.Subject
+		label   string
+		want    string // after policy.subject., %s is the target
+	}{
+		"no app name": {rotation.KindIDP, rotation.Subject{CommonName: "{name}"}, "Partner",
+			`commonName is "{name}", which is empty for %s (Partner), since an IdP has no app name: use {label} or {id}, or another text in a rule for IdPs`},
+		"nothing left of the label": {rotation.KindApp, rotation.Subject{CommonName: "x", OrganizationalUnitName: "{label}"}, " ",
+			`organizationalUnitName is "{label}", which is empty for %s: use {id}, or another text in a rule for it`},
+		"a tab in the label": {rotation.KindApp, rotation.Subject{CommonName: "{label}"}, "a\tb",
+			`commonName is "{label}", which has the control character U+0009 for %s: take it out of the label in Okta, or use {id}`},
+		"no room": {rotation.KindApp, rotation.Subject{CommonName: strings.Repeat("x", 50) + "{id}"}, "Wiki",
+			`commonName is "` + strings.Repeat("x", 50) + `{id}", which has 70 characters for %s (Wiki), and X.509 takes 64 (RFC 5280, appendix A.1): use a shorter text, or {label}, which is shortened`},
+	} {
+		t.Run(what, func(t *testing.T) {
+			l := newLab(t, c.kind)
+			l.target.Label, l.policy.Subject = c.label, c.subject
+			_, err := steps.GenerateCSR{Okta: l.okta}.Run(t.Context(), rotation.GenerateCSRInput{Target: l.target, Policy: l.policy})
+			wantError(t, err, "Policy.Invalid", "policy.subject."+fmt.Sprintf(c.want, l.target))
+			wantCalls(t, l.org)
+		})
+	}
+}
+
 func TestSubjectThatOktaRefusesIsShownWithOktasReason(t *testing.T) {
 	l := newLab(t, rotation.KindApp)
 	l.policy.Subject.CountryName = "us"

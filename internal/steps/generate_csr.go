@@ -19,10 +19,14 @@ type GenerateCSR struct {
 
 // Run finds the target's pending CSR that is ours, or generates one: two
 // calls. The call that generates is not idempotent, so it is never repeated
-// without looking first.
+// without looking first. A subject that X.509 does not take is Policy.Invalid
+// before the first call.
 func (s GenerateCSR) Run(ctx context.Context, in rotation.GenerateCSRInput) (rotation.GenerateCSROutput, error) {
 	none := rotation.GenerateCSROutput{}
 	if err := in.Target.Validate(); err != nil {
+		return none, err
+	}
+	if err := in.Policy.Subject.ValidateFor(in.Target); err != nil {
 		return none, err
 	}
 	subject := in.Policy.Subject.For(in.Target)

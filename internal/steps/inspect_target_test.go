@@ -60,12 +60,13 @@ func TestInspectionTakesTwoCalls(t *testing.T) {
 // The state machine hands lists on as they are: null would not be one.
 func TestInspectionWritesEmptyListsAsLists(t *testing.T) {
 	l := newLab(t, rotation.KindApp)
-	out, err := l.inspect(`{"approvers":null,"escalateTo":null}`)
+	out, err := l.inspect(`{"approvers":null,"escalateTo":null,"signers":null,"profile":{"crlUrls":null,"extensions":null}}`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := asJSON(t, out)
-	for _, want := range []string{`"unusedKeys":[]`, `"cloneFrom":null`, `"sourceKeys":[]`, `"sharedWith":[]`, `"approvers":[]`, `"escalateTo":[]`} {
+	for _, want := range []string{`"unusedKeys":[]`, `"cloneFrom":null`, `"sourceKeys":[]`, `"sharedWith":[]`, `"approvers":[]`, `"escalateTo":[]`, `"signers":[]`,
+		`"profile":{"keyUsage":[],"extensions":[],"crlUrls":[],"ocspUrls":[],"caIssuersUrls":[]}`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the output has no %s: %s", want, text)
 		}
@@ -126,7 +127,11 @@ func TestInspectionRefusesWhatCannotBeRotated(t *testing.T) {
 		"an id that is a path": {"idp", "../apps/0oa1", "", "Target.Invalid",
 			`target.id is "../apps/0oa1": use the id of the idp in Okta, such as 0oa1gjh63g214q0Hq0g4`, "", 0},
 		"an unknown field of the policy": {"app", demo.BeforeSwitchApp, `{"validityDay":100}`, "Policy.Invalid",
-			`policy has the unknown field "validityDay": remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, signInHours, signInSilence, approvers, escalateTo, reminderHours, giveUpDays, sharedKey, maxRotations, quotaShare, subject and rules`, "", 0},
+			`policy has the unknown field "validityDay": remove it, or correct its spelling; the fields are mode, rotateBeforeDays, validityDays, uploadOrder, confirmSignIn, signInHours, signInSilence, approvers, escalateTo, reminderHours, giveUpDays, sharedKey, maxRotations, quotaShare, subject, certificateAuthority, signers, profile and rules`, "", 0},
+		"a CA that there is not": {"app", demo.BeforeSwitchApp, `{"certificateAuthority":"vault"}`, "Policy.Invalid",
+			`policy.certificateAuthority is "vault": use local or kms or acmpca or stepca or manual`, "", 0},
+		"an extension that is not the profile's": {"app", demo.BeforeSwitchApp, `{"profile":{"extensions":[{"oid":"2.5.29.31","value":"MAA="}]}}`, "Policy.Invalid",
+			`policy.profile.extensions[0].oid is "2.5.29.31" (cRLDistributionPoints), which Keyturn makes by itself: use profile.crlUrls`, "", 0},
 		"a validity that Okta refuses": {"app", demo.BeforeSwitchApp, `{"validityDays":90}`, "Policy.Invalid",
 			`policy.validityDays is 90: use 91 to 3650; Okta refuses a certificate that is valid for 90 days or less`, "", 0},
 		"an app that does not exist": {"app", "0oaNobodysApp", "", "Okta.NotFound",
@@ -333,7 +338,8 @@ func TestPolicyOfOneInspectionDoesNotReachTheNext(t *testing.T) {
 	l := newLab(t, rotation.KindApp)
 	defaults := rotation.DefaultSettings([]string{"sso-team@example.com", "second@example.com"})
 	step := steps.InspectTarget{Okta: l.okta, Defaults: defaults, Now: clock}
-	if _, err := step.Run(t.Context(), rotation.InspectTargetInput{Target: l.target, Policy: []byte(`{"approvers":["crm@example.com"],"escalateTo":["boss@example.com"]}`)}); err != nil {
+	if _, err := step.Run(t.Context(), rotation.InspectTargetInput{Target: l.target, Policy: []byte(`{"approvers":["crm@example.com"],"escalateTo":["boss@example.com"],
+		"certificateAuthority":"manual","signers":["pki@example.com"],"profile":{"keyUsage":["keyAgreement"],"extensions":[{"oid":"1.2.3","value":"BQA="}],"crlUrls":["http://pki.example.com/ca.crl"]}}`)}); err != nil {
 		t.Fatal(err)
 	}
 	out, err := step.Run(t.Context(), rotation.InspectTargetInput{Target: l.target})
@@ -342,6 +348,22 @@ func TestPolicyOfOneInspectionDoesNotReachTheNext(t *testing.T) {
 	}
 	if diff := cmp.Diff(rotation.DefaultSettings([]string{"sso-team@example.com", "second@example.com"}), out.Policy); diff != "" {
 		t.Errorf("the second policy (-want +got)\n%s", diff)
+	}
+}
+
+// What discovery found for a target is the whole policy, not what the deployed
+// one says besides.
+func TestProfileOfTheInputReplacesThatOfTheStacksPolicy(t *testing.T) {
+	l := newLab(t, rotation.KindApp)
+	step := steps.InspectTarget{Okta: l.okta, Defaults: rotation.DefaultSettings([]string{"sso-team@example.com"}), Now: clock,
+		Policy: json.RawMessage(`{"certificateAuthority":"manual","signers":["pki@example.com"],"profile":{"keyUsage":["keyAgreement"],"extensions":[{"oid":"1.2.3","value":"BQA="}],"crlUrls":["http://a.example.com"],"ocspUrls":["http://b.example.com"],"caIssuersUrls":["http://c.example.com"]}}`)}
+	want := rotation.DefaultSettings([]string{"sso-team@example.com"})
+	out, err := step.Run(t.Context(), rotation.InspectTargetInput{Target: l.target, Policy: json.RawMessage(asJSON(t, want))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, out.Policy); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 

@@ -8,12 +8,15 @@ import (
 )
 
 // Defaults are the settings that every policy is laid over: the built-in ones,
-// with the stack's parameters Approvers and Mode. They fail with
-// Policy.Invalid.
+// with the stack's parameters Approvers, Mode and CertificateAuthority. They fail
+// with Policy.Invalid.
 func Defaults() (rotation.Settings, error) {
 	s := rotation.DefaultSettings(Addresses("APPROVERS"))
 	if mode := os.Getenv("MODE"); mode != "" {
 		s.Mode = rotation.Mode(mode)
+	}
+	if authority := os.Getenv("CERTIFICATE_AUTHORITY"); authority != "" {
+		s.CertificateAuthority = rotation.CertificateAuthority(authority)
 	}
 	return s, s.Validate("the stack's parameters: defaults")
 }
