@@ -43,7 +43,7 @@ func (t turn) cost() float64 {
 func (r run) seconds() float64 { return (r.lasted + r.cpu).Seconds() }
 
 // otherFunctions follow list-apps in each run.
-const otherFunctions = 2
+const otherFunctions = 3
 
 // cost of one run of discovery. The functions behind list-apps count with their
 // calls, and not with their time.

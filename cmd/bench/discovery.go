@@ -47,7 +47,7 @@ func (r run) over() int { return r.calls - r.floor }
 
 // states counts the states of discovery that are entered outside the loop: the
 // first, those of the two functions that follow, and the last.
-const states = 4
+const states = 5
 
 // discover plays the state machine of one run: it calls list-apps, in a new
 // process each time, until it is done.

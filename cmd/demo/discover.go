@@ -25,9 +25,9 @@ func discover(ctx context.Context, p *playground.Playground, screen *screen, all
 	screen.heading("Discovery: which certificates are due?")
 	var rules []any
 	for _, s := range all {
-		rules = append(rules, map[string]any{"match": map[string]any{"kind": s.target.Kind, "id": s.target.ID}, "mode": "rotate", "uploadOrder": s.order})
+		rules = append(rules, map[string]any{"match": map[string]any{"kind": s.target.Kind, "id": s.target.ID}, "mode": "rotate", "uploadOrder": s.order, "certificateAuthority": s.authority})
 	}
-	d, err := p.Discover(ctx, map[string]any{"policy": map[string]any{"mode": "notify", "rules": rules}})
+	d, err := p.Discover(ctx, map[string]any{"policy": map[string]any{"mode": "notify", "signers": []string{playground.Signer}, "rules": rules}})
 	if err != nil {
 		return nil, err
 	}

@@ -112,7 +112,7 @@ func judge(p *playground.Playground, s scenario, before, after standing, report 
 		expect(false, "the new key %s is not in the org", report.NewKid)
 	} else {
 		expect(cert.NotAfter.Equal(report.NotAfter), "the report says that the certificate ends %s, the org %s", report.NotAfter, cert.NotAfter)
-		err := verify(cert, message, p.CARoot)
+		err := verify(cert, message, p.CARoot, p.Company.Root)
 		expect(err == nil, "the new certificate is not the one that was handed over, or not the company's: %v", err)
 	}
 	differences, err := okta.Differences(before.document, after.document)
@@ -121,8 +121,9 @@ func judge(p *playground.Playground, s scenario, before, after standing, report 
 }
 
 // verify checks that the certificate in use by the org is the one that the
-// message carried, and that it leads over the message's chain to the CA's root.
-func verify(cert *x509.Certificate, message string, root *x509.Certificate) error {
+// message carried, and that it leads over the message's chain to a root of the
+// company's.
+func verify(cert *x509.Certificate, message string, company ...*x509.Certificate) error {
 	var carried []*x509.Certificate
 	for block, rest := pem.Decode([]byte(message)); block != nil; block, rest = pem.Decode(rest) {
 		c, err := x509.ParseCertificate(block.Bytes)
@@ -135,7 +136,9 @@ func verify(cert *x509.Certificate, message string, root *x509.Certificate) erro
 		return errors.New("the message does not carry it")
 	}
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
-	roots.AddCert(root)
+	for _, root := range company {
+		roots.AddCert(root)
+	}
 	for _, c := range carried[1:] {
 		between.AddCert(c)
 	}

@@ -11,10 +11,13 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"keyturn/internal/inventory"
+	"keyturn/internal/localaws"
 	"keyturn/internal/oktasim"
 	"keyturn/internal/playground"
 	"keyturn/internal/rotation"
@@ -103,6 +106,8 @@ type scenario struct {
 	title  string
 	target rotation.Target
 	order  rotation.UploadOrder
+	// authority signs the certificate.
+	authority rotation.CertificateAuthority
 	// decision is the approver's: confirm or reject, with the comment.
 	decision, comment string
 	result            string
@@ -113,15 +118,15 @@ type scenario struct {
 func scenarios(p *playground.Playground) []scenario {
 	app := func(id string) rotation.Target { return rotation.Target{Kind: rotation.KindApp, ID: id} }
 	return []scenario{
-		{"An app; the partner gets the certificate first", app(p.Targets.BeforeSwitchApp), rotation.BeforeSwitch,
+		{"An app; the partner gets the certificate first", app(p.Targets.BeforeSwitchApp), rotation.BeforeSwitch, rotation.AuthorityLocal,
 			"confirm", "uploaded beside the old one", "Completed", true},
-		{"An inbound IdP; the partner gets the certificate first", rotation.Target{Kind: rotation.KindIDP, ID: p.Targets.IDP}, rotation.BeforeSwitch,
+		{"An inbound IdP; the partner gets the certificate first", rotation.Target{Kind: rotation.KindIDP, ID: p.Targets.IDP}, rotation.BeforeSwitch, rotation.AuthorityACMPCA,
 			"confirm", "imported at the partner", "Completed", true},
-		{"An app in the guide's order: Okta switches first", app(p.Targets.AfterSwitchApp), rotation.AfterSwitch,
+		{"An app in the guide's order: Okta switches first", app(p.Targets.AfterSwitchApp), rotation.AfterSwitch, rotation.AuthorityKMS,
 			"confirm", "replaced at the vendor", "Completed", true},
-		{"An app whose approver cannot do it: nothing changes", app(p.Targets.RejectApp), rotation.BeforeSwitch,
+		{"An app whose certificate a person has signed, and whose approver cannot do it: nothing changes", app(p.Targets.RejectApp), rotation.BeforeSwitch, rotation.AuthorityManual,
 			"reject", "our contract freezes changes until January", "GaveUp", false},
-		{"An app whose approver cannot do it after the switch: the old key comes back", app(p.Targets.RejectAfterSwitchApp), rotation.AfterSwitch,
+		{"An app whose approver cannot do it after the switch: the old key comes back", app(p.Targets.RejectAfterSwitchApp), rotation.AfterSwitch, rotation.AuthorityLocal,
 			"reject", "the vendor's form refuses the certificate", "RolledBack", false},
 	}
 }
@@ -130,6 +135,7 @@ func scenarios(p *playground.Playground) []scenario {
 type row struct {
 	label, kind            string
 	order                  rotation.UploadOrder
+	authority              rotation.CertificateAuthority
 	result                 string
 	oldKid, newKid, active string
 	issuer                 string
@@ -138,6 +144,38 @@ type row struct {
 	seconds                float64
 	// wrong is what is not as expected.
 	wrong []string
+}
+
+// haveSigned is what a team does with a request for a certificate: it reads the
+// mail, signs the request that is attached, and brings the certificate.
+func haveSigned(ctx context.Context, p *playground.Playground, screen *screen, s scenario, label string, since time.Time) error {
+	mail, err := p.Mail(ctx, playground.Signer, label, since)
+	if err != nil {
+		return err
+	}
+	screen.person("reads", fmt.Sprintf("%q, sent to %s", mail.Subject, mail.To[0]))
+	i := slices.IndexFunc(mail.Attachments, func(a localaws.Attachment) bool { return strings.HasSuffix(a.Name, ".p10") })
+	if i < 0 {
+		return errors.New("the mail brings no request")
+	}
+	signed, err := p.Company.Sign(ctx, mail.Attachments[i].Content, s.target.Kind, 397)
+	if err != nil {
+		return err
+	}
+	screen.person("signs", mail.Attachments[i].Name)
+	link, err := playground.Link(mail.Text)
+	if err != nil {
+		return err
+	}
+	taken, err := p.HandIn(ctx, link, signed, "", "ticket PKI-1024")
+	if err != nil {
+		return err
+	}
+	screen.person("brings", fmt.Sprintf("the certificate: %q (%d)", taken.Title(), taken.Status))
+	if taken.Status != http.StatusOK {
+		return fmt.Errorf("the page did not take the certificate: %q (%d)", taken.Title(), taken.Status)
+	}
+	return nil
 }
 
 // play follows one rotation, answers its link as a person does, and then asks
@@ -149,6 +187,16 @@ func play(ctx context.Context, p *playground.Playground, screen *screen, s scena
 	follow := func(st playground.State) {
 		screen.state(st.Name, st.At.Sub(started)-waited)
 		last = st.At
+	}
+	if s.authority == rotation.AuthorityManual {
+		if err := r.Until(ctx, "RequestCertificate", follow); err != nil {
+			return row{}, err
+		}
+		if err := haveSigned(ctx, p, screen, s, before.label, started); err != nil {
+			return row{}, err
+		}
+		// The people's turns, and the others', are no time of this one's.
+		waited += time.Since(last)
 	}
 	if err := r.Until(ctx, "RequestUpload", follow); err != nil {
 		return row{}, err
@@ -167,8 +215,7 @@ func play(ctx context.Context, p *playground.Playground, screen *screen, s scena
 		return row{}, err
 	}
 	screen.person("opens", fmt.Sprintf("the link: %q (%d)", shown.Title(), shown.Status))
-	// The others' turns are no time of this one's.
-	waited = time.Since(last)
+	waited += time.Since(last)
 	answered, err := p.Answer(ctx, link, s.decision, "", s.comment)
 	if err != nil {
 		return row{}, err
@@ -188,7 +235,7 @@ func play(ctx context.Context, p *playground.Playground, screen *screen, s scena
 		return row{}, err
 	}
 	return row{
-		label: before.label, kind: string(s.target.Kind), order: s.order, result: report.Result,
+		label: before.label, kind: string(s.target.Kind), order: s.order, authority: s.authority, result: report.Result,
 		oldKid: before.active, newKid: report.NewKid, active: after.active,
 		issuer: after.certificate.Issuer.CommonName, expires: after.certificate.NotAfter,
 		calls: calls, transitions: report.Transitions, seconds: seconds,

@@ -57,7 +57,7 @@ func (s *screen) table(rows []row) {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	line := func(cells ...string) { _, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) }
-	line("TARGET", "KIND", "ORDER", "RESULT", "OLD KID", "NEW KID", "ACTIVE", "ACTIVE CERTIFICATE'S ISSUER", "EXPIRES", "OKTA CALLS", "TRANSITIONS", "SECONDS")
+	line("TARGET", "KIND", "ORDER", "CA", "RESULT", "OLD KID", "NEW KID", "ACTIVE", "ACTIVE CERTIFICATE'S ISSUER", "EXPIRES", "OKTA CALLS", "TRANSITIONS", "SECONDS")
 	for _, r := range rows {
 		active := "old"
 		if r.active == r.newKid {
@@ -67,7 +67,7 @@ func (s *screen) table(rows []row) {
 		if len(r.wrong) > 0 {
 			mark = "✘ "
 		}
-		line(mark+r.label, r.kind, string(r.order), r.result, short(r.oldKid), short(r.newKid), active, r.issuer, r.expires.Format("2006-01-02"),
+		line(mark+r.label, r.kind, string(r.order), string(r.authority), r.result, short(r.oldKid), short(r.newKid), active, r.issuer, r.expires.Format("2006-01-02"),
 			strconv.Itoa(r.calls), strconv.Itoa(r.transitions), fmt.Sprintf("%.1f", r.seconds))
 	}
 	_ = w.Flush()

@@ -34,9 +34,13 @@ func AdminURL(orgURL string, t rotation.Target) string {
 // label in letters that every file system takes, and the expiry, by which two
 // certificates of one target can be told apart.
 func FileName(t rotation.Target, notAfter time.Time) string {
-	name := plaintext.ASCII(t.Label, 40)
-	if name == "" {
-		name = plaintext.ASCII(t.ID, 40)
+	return labelFor(t) + "-okta-" + notAfter.UTC().Format("2006-01-02")
+}
+
+// labelFor is a target's name in files' names.
+func labelFor(t rotation.Target) string {
+	if name := plaintext.ASCII(t.Label, 40); name != "" {
+		return name
 	}
-	return name + "-okta-" + notAfter.UTC().Format("2006-01-02")
+	return plaintext.ASCII(t.ID, 40)
 }

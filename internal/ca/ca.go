@@ -15,8 +15,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -61,6 +63,11 @@ type Issuer interface {
 	// Issued reports whether this CA signed cert, whatever cert's dates. The
 	// error says that the question could not be answered.
 	Issued(cert *x509.Certificate) (bool, error)
+
+	// Chain returns the CA's public certificates: the issuing CA's first, each
+	// followed by the one that signed it. A CA that may sign with several
+	// certificates lists one such chain after the other; see [Chain.Above].
+	Chain() Chain
 }
 
 // Request is what a CA is asked to sign.
@@ -73,6 +80,19 @@ type Request struct {
 	// Reference is empty at first, and Pending.Reference when the request is
 	// repeated after a [*Pending].
 	Reference string
+
+	// Answer is what a person has brought for the request, where a person signs.
+	Answer []byte
+
+	Profile Profile
+}
+
+// Profile is what the certificate has to say beside what Okta needs.
+type Profile struct {
+	KeyUsage   x509.KeyUsage    // in addition to what the kind needs
+	Extensions []pkix.Extension // none that [Issue] makes by itself
+
+	CRLs, OCSP, CAIssuers []string // URLs
 }
 
 // Pending says that the CA has taken the request and has not answered it yet.
@@ -80,9 +100,13 @@ type Request struct {
 type Pending struct { //nolint:errname // reads as ca.Pending: an answer more than an error
 	Reference string        // what to repeat the request with, such as a certificate's ARN
 	After     time.Duration // how long to wait at least; 0: the CA does not say
+	Person    bool          // a person has to bring the certificate: Request.Answer
 }
 
 func (p *Pending) Error() string {
+	if p.Person {
+		return "the request waits for a person to have it signed; ask again with the certificate as answer"
+	}
 	return fmt.Sprintf("the CA has not signed request %s yet; ask again with this reference", printable(p.Reference))
 }
 
@@ -182,6 +206,36 @@ func (c Chain) Issued(cert *x509.Certificate) (bool, error) {
 	}
 	return signedBy(cert, c[0]) == nil, nil
 }
+
+// Chain returns c, which makes it an [Issuer].
+func (c Chain) Chain() Chain { return c }
+
+// Above returns the chain of cert out of certificates that may be in any order,
+// such as several chains: cert's issuer first, up to the root as far as it is
+// there. Of several certificates of one CA, such as a renewed root's, it takes
+// the one that ends last. It is empty where cert's issuer is not among them.
+func (c Chain) Above(cert *x509.Certificate) Chain {
+	var above Chain
+	for at := cert; !selfIssued(at); {
+		var next *x509.Certificate
+		for _, issuer := range c {
+			if (next == nil || issuer.NotAfter.After(next.NotAfter)) && !above.has(issuer) && signedBy(at, issuer) == nil {
+				next = issuer
+			}
+		}
+		if next == nil {
+			break
+		}
+		at = next
+		above = append(above, at)
+	}
+	return above
+}
+
+func (c Chain) has(cert *x509.Certificate) bool { return slices.ContainsFunc(c, cert.Equal) }
+
+// selfIssued is true of roots.
+func selfIssued(cert *x509.Certificate) bool { return bytes.Equal(cert.RawIssuer, cert.RawSubject) }
 
 // end returns the earliest expiry in the chain, from which on nothing verifies.
 func (c Chain) end() time.Time {

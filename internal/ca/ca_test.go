@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,6 +97,43 @@ func TestIssuedKnowsTheCAsOwnCertificates(t *testing.T) {
 	named(t, err, ca.NameBadChain)
 	_, err = ca.Chain(nil).Issued(ours.Leaf)
 	named(t, err, ca.NameMisconfigured)
+}
+
+func TestAboveFindsTheChainAmongOthers(t *testing.T) {
+	c, _, _ := goodPlan(ca.KindApp, rsaKey(), 397, 3, 0).build()
+	other, _, _ := goodPlan(ca.KindApp, rsaKey(), 397, 3, 2).build()
+	for title, test := range map[string]struct {
+		among ca.Chain
+		want  ca.Chain
+	}{
+		"in order":              {c.Chain, c.Chain},
+		"after another chain":   {slices.Concat(other.Chain, c.Chain), c.Chain},
+		"in no order":           {ca.Chain{c.Chain[2], other.Chain[0], c.Chain[0], c.Chain[1]}, c.Chain},
+		"without the root":      {c.Chain[:2], c.Chain[:2]},
+		"listed twice":          {slices.Concat(c.Chain, c.Chain), c.Chain},
+		"without the issuer":    {c.Chain[1:], nil},
+		"nothing":               {nil, nil},
+		"others of these names": {other.Chain, nil},
+	} {
+		t.Run(title, func(t *testing.T) {
+			if got := test.among.Above(c.Leaf); !bytes.Equal(got.PEM(), test.want.PEM()) {
+				t.Errorf("the chain has %d certificates, want %d, or others", len(got), len(test.want))
+			}
+		})
+	}
+}
+
+// Two companies that merge certify each other's CAs.
+func TestAboveEndsWhereCAsCertifyEachOther(t *testing.T) {
+	p := goodPlan(ca.KindApp, rsaKey(), 397, 3, 0)
+	c, _, _ := p.build()
+	// above[1] certified above[0], and now above[0] certifies above[1].
+	back := p.above[1].cert
+	der := must(x509.CreateCertificate(rand.Reader, &back, c.Chain[0], p.above[1].key.Public(), p.above[0].key))
+	among := ca.Chain{c.Chain[0], must(x509.ParseCertificate(der))}
+	if got := among.Above(c.Leaf); !bytes.Equal(got.PEM(), among.PEM()) {
+		t.Errorf("the chain has %d certificates, want both once", len(got))
+	}
 }
 
 func TestBundleSurvivesPEM(t *testing.T) {

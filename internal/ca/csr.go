@@ -51,8 +51,17 @@ func ParseCSR(der []byte) (*x509.CertificateRequest, error) {
 	return csr, nil
 }
 
-// csr checks the whole request, and returns the parsed CSR.
-func (r Request) csr() (*x509.CertificateRequest, error) {
+// Validate refuses a request that no CA can grant: CSR.Invalid for CSR, Kind and
+// Now, Certificate.TooShort and TooLong for ValidityDays, Certificate.WrongProfile
+// for Profile. A provider that does not use [Issue] calls it first, before it
+// bothers a CA or a person.
+func (r Request) Validate() error {
+	_, err := r.parse()
+	return err
+}
+
+// parse validates the whole request, and returns the CSR.
+func (r Request) parse() (*x509.CertificateRequest, error) {
 	switch {
 	case r.Kind != KindApp && r.Kind != KindIDP:
 		return nil, &Error{
@@ -76,6 +85,9 @@ func (r Request) csr() (*x509.CertificateRequest, error) {
 			Message: fmt.Sprintf("more than %d", maxValidityDays),
 			Remedy:  "set the policy's validityDays lower; 397 is usual",
 		}
+	}
+	if e := r.Profile.check(); e != nil {
+		return nil, e
 	}
 	csr, err := ParseCSR(r.CSR)
 	if err != nil {

@@ -8,18 +8,21 @@ import (
 
 // Names of errors, as a state machine sees them.
 const (
-	NameCSRInvalid    = "CSR.Invalid"             // the request cannot be signed as it is
-	NameMismatch      = "Certificate.Mismatch"    // public key or subject is not the CSR's
-	NameTooShort      = "Certificate.TooShort"    // 90 days or less
-	NameTooLong       = "Certificate.TooLong"     // longer than the policy, or than the CA
-	NameNotYetValid   = "Certificate.NotYetValid" // starts in the future
-	NameExpired       = "Certificate.Expired"
+	NameCSRInvalid    = "CSR.Invalid"               // the request cannot be signed as it is
+	NameMismatch      = "Certificate.Mismatch"      // public key or subject is not the CSR's
+	NameTooShort      = "Certificate.TooShort"      // 90 days or less
+	NameTooLong       = "Certificate.TooLong"       // longer than the policy, or than the CA
+	NameNotYetValid   = "Certificate.NotYetValid"   // it, or a CA above it, starts in the future
+	NameExpired       = "Certificate.Expired"       // it, or a CA above it
 	NameWrongUsage    = "Certificate.WrongUsage"    // key usage does not allow what Okta does with the key
 	NameIsCA          = "Certificate.IsCA"          // could sign certificates itself
 	NameWeakKey       = "Certificate.WeakKey"       // a CA's, below RSA with 2048 bits or P-256; for a weak CSR see NameCSRInvalid
 	NameWeakSignature = "Certificate.WeakSignature" // less than SHA-256
+	NameProfile       = "Certificate.WrongProfile"  // is not what the policy's profile asks for, or the profile asks for what cannot be
 	NameBadChain      = "Certificate.BadChain"      // does not lead from the certificate to the CA
 	NameWrongOrder    = "Certificate.WrongOrder"    // would, in another order
+	NameUnreadable    = "Certificate.Unreadable"    // what a person has brought is no certificate, see internal/ca/manual
+	NamePrivateKey    = "Certificate.PrivateKey"    // the same, and it holds a private key
 	NameMisconfigured = "CA.Misconfigured"          // the CA's own key or certificates
 	NameUnavailable   = "CA.Unavailable"            // may pass by itself
 	NamePending       = "CA.Pending"                // see Pending

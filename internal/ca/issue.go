@@ -33,8 +33,11 @@ var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
 //     90 days remain from now; otherwise it is refused as
 //     Certificate.TooShort, because only renewing the CA helps.
 //   - keyUsage, critical: digitalSignature; for an IdP also keyEncipherment,
-//     because Okta decrypts assertions with the same key.
-//   - no extKeyUsage: it would only restrict (RFC 5280, section 4.2.1.12), and
+//     because Okta decrypts assertions with the same key; and what the profile
+//     adds.
+//   - the profile's extensions as they are, and its URLs: cRLDistributionPoints,
+//     authorityInfoAccess. [ReservedExtension] says what it may not have.
+//   - no extKeyUsage, unless the profile has one: it would only restrict (RFC 5280, section 4.2.1.12), and
 //     no purpose that is registered and that partners' software knows means
 //     signing SAML. serverAuth and clientAuth would be untrue.
 //   - basicConstraints, critical: CA:FALSE.
@@ -42,11 +45,11 @@ var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
 //     authorityKeyIdentifier: the issuing certificate's subjectKeyIdentifier.
 //   - signature: SHA-256 with RSA or P-256, SHA-384 with P-384.
 //
-// Errors: those of r itself (CSR.Invalid, Certificate.TooShort and TooLong);
+// Errors: those of [Request.Validate];
 // CA.Misconfigured where the CA is past its dates; CA.Unavailable where the
 // signer or random fails, unless the signer returns an [*Error] of its own.
 func Issue(signer crypto.Signer, chain Chain, random io.Reader, r Request) (Certificate, error) {
-	csr, err := r.csr()
+	csr, err := r.parse()
 	if err != nil {
 		return Certificate{}, err
 	}
@@ -62,7 +65,7 @@ func Issue(signer crypto.Signer, chain Chain, random io.Reader, r Request) (Cert
 			Message: "the CA itself has this name", Remedy: "give the target another name in the policy's subject",
 		}
 	}
-	notBefore, notAfter, err := chain.validity(r.Now, r.ValidityDays)
+	notBefore, notAfter, err := chain.Validity(r.Now, r.ValidityDays)
 	if err != nil {
 		return Certificate{}, err
 	}
@@ -84,12 +87,15 @@ func Issue(signer crypto.Signer, chain Chain, random io.Reader, r Request) (Cert
 		NotBefore:             notBefore,
 		NotAfter:              notAfter,
 		SignatureAlgorithm:    algorithm,
-		KeyUsage:              leafUsage(r.Kind),
+		KeyUsage:              leafUsage(r.Kind) | r.Profile.KeyUsage,
 		BasicConstraintsValid: true,
 		SubjectKeyId:          keyID,
-		ExtraExtensions: slices.DeleteFunc(slices.Clone(csr.Extensions), func(e pkix.Extension) bool {
+		CRLDistributionPoints: r.Profile.CRLs,
+		OCSPServer:            r.Profile.OCSP,
+		IssuingCertificateURL: r.Profile.CAIssuers,
+		ExtraExtensions: append(slices.DeleteFunc(slices.Clone(csr.Extensions), func(e pkix.Extension) bool {
 			return !e.Id.Equal(oidSubjectAltName)
-		}),
+		}), r.Profile.Extensions...),
 	}
 	// CreateCertificate takes authorityKeyIdentifier from the issuer.
 	der, err := x509.CreateCertificate(random, template, issuer, csr.PublicKey, signer)
@@ -104,6 +110,13 @@ func Issue(signer crypto.Signer, chain Chain, random io.Reader, r Request) (Cert
 		}
 	}
 	leaf, err := x509.ParseCertificate(der)
+	if err != nil && len(r.Profile.Extensions) > 0 {
+		// The names from the CSR have been read before.
+		return Certificate{}, &Error{
+			Name: NameProfile, Field: "profile.extensions", Message: "they make no readable certificate", Err: err,
+			Remedy: "mend their values, which are in DER",
+		}
+	}
 	if err != nil {
 		return Certificate{}, &Error{
 			Name: NameCSRInvalid, Field: "csr", Message: "what it asks for makes no readable certificate", Err: err,
@@ -113,8 +126,9 @@ func Issue(signer crypto.Signer, chain Chain, random io.Reader, r Request) (Cert
 	return Certificate{Leaf: leaf, Chain: slices.Clone(chain)}, nil
 }
 
-// validity decides notBefore and notAfter; see Issue.
-func (c Chain) validity(now time.Time, wantDays int) (notBefore, notAfter time.Time, err error) {
+// Validity decides notBefore and notAfter of a certificate for so many days, as
+// [Issue] describes, with its errors.
+func (c Chain) Validity(now time.Time, wantDays int) (notBefore, notAfter time.Time, err error) {
 	for i, cert := range c {
 		if now.Before(cert.NotBefore) || now.After(cert.NotAfter) {
 			return notBefore, notAfter, &Error{

@@ -9,10 +9,12 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"errors"
 	"math/big"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -68,10 +70,13 @@ type plan struct {
 	csrKey crypto.Signer
 	days   int
 	kind   string
+	// profile is what the request asks for; see withProfile.
+	profile ca.Profile
 	// rearrange is what the CA answers with, instead of the proper order.
 	rearrange func([]*x509.Certificate) []*x509.Certificate
-	// trusted is the CA that is configured, unless it is above[0].
-	trusted ca.Chain
+	// configured makes the CA that is configured out of all CAs, from above[0]
+	// to the root; nil: it is these.
+	configured func(ca.Chain) ca.Chain
 }
 
 type node struct {
@@ -105,6 +110,55 @@ func goodPlan(kind string, key crypto.Signer, days, depth, firstCA int) *plan {
 	return p
 }
 
+// oidPolicies is certificatePolicies, which crypto/x509 knows; oidOwn is one
+// that only the company knows, and critical.
+var (
+	oidPolicies = asn1.ObjectIdentifier{2, 5, 29, 32}
+	oidOwn      = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}
+)
+
+// withProfile makes p one whose policy has every kind of wish, and whose
+// certificate grants them all.
+func (p *plan) withProfile() *plan {
+	p.profile = ca.Profile{
+		KeyUsage: x509.KeyUsageContentCommitment | x509.KeyUsageDataEncipherment,
+		Extensions: []pkix.Extension{
+			{Id: oidPolicies, Value: []byte{0x30, 7, 0x30, 5, 6, 3, 0x2a, 3, 4}},
+			{Id: oidOwn, Critical: true, Value: []byte{0x0c, 3, 's', 's', 'o'}},
+		},
+		CRLs:      []string{"http://pki.example.com/a.crl", "ldap:///CN=A,DC=example?certificateRevocationList"},
+		OCSP:      []string{"http://ocsp.example.com"},
+		CAIssuers: []string{"http://pki.example.com/a.cer"},
+	}
+	c := &p.leaf.cert
+	c.KeyUsage |= p.profile.KeyUsage
+	c.ExtraExtensions = slices.Clone(p.profile.Extensions)
+	c.CRLDistributionPoints = append(slices.Clone(p.profile.CRLs), "http://pki2.example.com/a.crl")
+	c.OCSPServer = slices.Clone(p.profile.OCSP)
+	c.IssuingCertificateURL = slices.Clone(p.profile.CAIssuers)
+	return p
+}
+
+func (p *plan) root() *node { return &p.above[len(p.above)-1] }
+
+// oldRoot is an earlier certificate of the root, which is over; it has the
+// same name and key.
+func (p *plan) oldRoot() *x509.Certificate {
+	n := *p.root()
+	n.cert.NotAfter = now.Add(-time.Second)
+	return must(x509.ParseCertificate(must(x509.CreateCertificate(rand.Reader, &n.cert, &n.cert, n.key.Public(), n.key))))
+}
+
+// otherRoot makes p a plan whose issuing CA was certified by another root than
+// the configured one, which has the same name.
+func (p *plan) otherRoot() {
+	other := *p
+	other.above = slices.Clone(p.above)
+	other.root().key = otherRSAKey()
+	c, _, _ := other.build()
+	p.configured = func(ca.Chain) ca.Chain { return c.Chain }
+}
+
 // build signs top down. The CSR always has the subject of a good plan.
 func (p *plan) build() (ca.Certificate, ca.Request, ca.Issuer) {
 	all := append([]node{p.leaf}, p.above...)
@@ -124,16 +178,16 @@ func (p *plan) build() (ca.Certificate, ca.Request, ca.Issuer) {
 		certs[i] = must(x509.ParseCertificate(must(
 			x509.CreateCertificate(rand.Reader, &n.cert, parent, n.key.Public(), key))))
 	}
-	trusted := p.trusted
-	if trusted == nil {
-		trusted = certs[1:]
+	trusted := ca.Chain(certs[1:])
+	if p.configured != nil {
+		trusted = p.configured(trusted)
 	}
 	if p.rearrange != nil {
 		certs = p.rearrange(certs)
 	}
 	subject := pkix.Name{Organization: []string{"Example, Inc."}, CommonName: "Wiki SAML signing"}
 	return ca.Certificate{Leaf: certs[0], Chain: certs[1:]},
-		ca.Request{CSR: newCSR(p.csrKey, subject), Kind: p.kind, ValidityDays: p.days, Now: now},
+		ca.Request{CSR: newCSR(p.csrKey, subject), Kind: p.kind, ValidityDays: p.days, Now: now, Profile: p.profile},
 		trusted
 }
 

@@ -9,6 +9,8 @@
 //	start-rotations   starting  skips what is running, starts the rest → Starts
 //	report-inventory  report    writes inventory and report, sends the digest
 //
+// Before the last one sign-csr, which alone may use the CA, describes it.
+//
 // This package holds what they have in common.
 package inventory
 
@@ -160,6 +162,38 @@ type Trust struct {
 	Problem *Problem          `json:"problem,omitempty"`
 }
 
+// CertificateAuthority is a CA that the policy can lead to, as sign-csr has
+// described it: a member of latest.json's "certificateAuthorities".
+type CertificateAuthority struct {
+	Provider rotation.CertificateAuthority `json:"provider"`
+	// ValidityDays is the longest that the policy asks of it for a target that
+	// is not off; absent where there is no such target.
+	ValidityDays int `json:"validityDays,omitempty"`
+	// Certificates are the CA's, the issuing one first; empty with a Problem.
+	Certificates []AuthorityCertificate `json:"certificates"`
+	// Problem is why the CA could not be described.
+	Problem *Problem `json:"problem,omitempty"`
+}
+
+// AuthorityCertificate is one certificate of a CA. DaysLeft as in Entry.
+type AuthorityCertificate struct {
+	rotation.AuthorityCertificate
+	DaysLeft int `json:"daysLeft"`
+}
+
+// FirstEnd is the certificate that ends first. From then on nothing that the CA
+// has issued verifies, so that no certificate may outlive it. Absent where none
+// is known.
+func (a CertificateAuthority) FirstEnd() *AuthorityCertificate {
+	var first *AuthorityCertificate
+	for i, c := range a.Certificates {
+		if first == nil || c.NotAfter.Before(first.NotAfter) {
+			first = &a.Certificates[i]
+		}
+	}
+	return first
+}
+
 // Run says how a run of discovery went: latest.json's "run".
 type Run struct {
 	// ID is the execution's name, Execution its ARN.
@@ -218,6 +252,9 @@ type Summary struct {
 	SharedKeyCount int         `json:"sharedKeyCount"`
 	// Trust are the partners' certificates, the earliest expiry first.
 	Trust []Trust `json:"trust"`
+	// Authorities are the CAs that the policy can lead to, the one outside its
+	// rules among them; empty where nobody has described any.
+	Authorities []CertificateAuthority `json:"certificateAuthorities"`
 }
 
 // Bounds of a Summary's lists.

@@ -2,14 +2,19 @@ package inventory_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
 
+	"keyturn/internal/bucket"
+	"keyturn/internal/bucket/buckettest"
 	"keyturn/internal/inventory"
+	"keyturn/internal/rotation"
 )
 
 func TestDaysLeftAreWholeDaysRoundedDown(t *testing.T) {
@@ -64,5 +69,59 @@ func TestALineThatCannotBeReadEndsTheReading(t *testing.T) {
 				t.Errorf("%d values, then %v", n, last)
 			}
 		})
+	}
+}
+
+const (
+	// olderInventory was written before inventories had CAs, newerInventory after
+	// something was added that nobody knows here.
+	olderInventory = `{"version":1,"org":"https://example.okta.com","run":{"id":"1"},"mode":"notify","maxRotations":25,"running":[],"ended":[],"sharedKeys":[],"trust":[],"targets":[
+{"target":{"kind":"app","id":"0oa1"},"status":"ACTIVE","protocol":"SAML_2_0","kid":"k1","sharing":1,"rule":-1,"mode":"notify","rotateBeforeDays":45,"sharedKey":"own","approvers":[],"due":false,"action":"none"}
+]}
+`
+	newerInventory = `{"version":1,"org":"https://example.okta.com","run":{"id":"1"},"mode":"notify","maxRotations":25,"running":[],"ended":[],"sharedKeys":[],"trust":[],"certificateAuthorities":[{"provider":"local","certificates":[],"problem":{"name":"CA.NotDescribed","message":"no"}}],"new":{"targets":[1]},"targets":[
+{"target":{"kind":"app","id":"0oa1"},"status":"ACTIVE","protocol":"SAML_2_0","kid":"k1","sharing":1,"rule":-1,"mode":"notify","rotateBeforeDays":45,"sharedKey":"own","approvers":[],"due":false,"action":"none"}
+]}
+`
+)
+
+func TestInventoriesOfOtherVersionsAreRead(t *testing.T) {
+	for name, file := range map[string]string{"older": olderInventory, "newer": newerInventory} {
+		t.Run(name, func(t *testing.T) {
+			b := buckettest.New(t).Bucket("inventory")
+			if _, err := b.Put(t.Context(), inventory.LatestInventory, strings.NewReader(file),
+				bucket.Options{Metadata: map[string]string{inventory.MetaSHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(file)))}}); err != nil {
+				t.Fatal(err)
+			}
+			f, err := inventory.Open(t.Context(), b, inventory.LatestInventory)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			var ids []string
+			for e, err := range f.Entries() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, e.Target.ID)
+			}
+			if len(ids) != 1 || ids[0] != "0oa1" {
+				t.Errorf("the targets are %q", ids)
+			}
+		})
+	}
+}
+
+func TestACAEndsWithTheFirstOfItsCertificates(t *testing.T) {
+	now := time.Date(2026, 3, 1, 6, 0, 0, 0, time.UTC)
+	for want, days := range map[int][]int{0: {5}, 1: {9, 3, 4}, 2: {9, 4, 3, 3}, -1: {}} {
+		a := inventory.CertificateAuthority{}
+		for _, d := range days {
+			a.Certificates = append(a.Certificates, inventory.AuthorityCertificate{AuthorityCertificate: rotation.AuthorityCertificate{NotAfter: now.AddDate(0, 0, d)}})
+		}
+		end := a.FirstEnd()
+		if (want < 0) != (end == nil) || (want >= 0 && end != &a.Certificates[want]) {
+			t.Errorf("of %v it is %+v", days, end)
+		}
 	}
 }

@@ -48,6 +48,9 @@ type ListAppsOutput struct {
 	Reason string `json:"reason,omitempty"`
 	// DryRun is the request's.
 	DryRun bool `json:"dryRun"`
+	// Authorities are the CAs that the policy can lead to, each once: those
+	// that sign-csr is asked to describe.
+	Authorities []rotation.CertificateAuthority `json:"authorities"`
 }
 
 // StartRotationsInput is the input of start-rotations.
@@ -83,6 +86,8 @@ type Starts struct {
 type ReportInventoryInput struct {
 	Run    Begun `json:"run"`
 	DryRun bool  `json:"dryRun"`
+	// Authorities are what sign-csr said of the CAs, or that it could not.
+	Authorities []rotation.AuthorityFacts `json:"authorities,omitempty"`
 }
 
 // ReportInventoryOutput is the output of discovery.
@@ -116,6 +121,8 @@ type Listing struct {
 	// SharedKeys are all groups of two and more, with all their targets.
 	SharedKeys []SharedKey `json:"sharedKeys"`
 	Trust      []Trust     `json:"trust"`
+	// ValidityDays are CertificateAuthority's.
+	ValidityDays map[rotation.CertificateAuthority]int `json:"validityDays,omitempty"`
 }
 
 // Keys are the objects that the steps of one run pass on in the bucket.

@@ -100,7 +100,9 @@ def serve():
     mail_attachments(app)
     answer_authorization(iam_actions, stepfunctions)
     event_authorization(iam_actions)
+    key_authorization(iam_actions)
     transport(app)
+    private_ca(app, iam_actions)
 
     def stop():
         lambda_runtime.reset()
@@ -415,6 +417,26 @@ def event_authorization(iam_actions):
     iam_actions.request_tag_context = patched_request_tag_context
 
 
+def key_authorization(iam_actions):
+    """Whether a role may sign with a KMS key.
+
+    AWS: decided with the condition keys kms:MessageType and
+    kms:SigningAlgorithm. MiniStack knows neither, so that only a policy without
+    them would pass.
+    """
+    request_tag_context = iam_actions.request_tag_context
+
+    def patched_request_tag_context(service, action, body, *more):
+        context = request_tag_context(service, action, body, *more)
+        if action == "kms:Sign":
+            asked = json.loads(body)
+            context = {**context, "kms:MessageType": asked.get("MessageType") or "RAW",
+                       "kms:SigningAlgorithm": asked.get("SigningAlgorithm") or ""}
+        return context
+
+    iam_actions.request_tag_context = patched_request_tag_context
+
+
 def transport(app):
     """The condition key aws:SecureTransport.
 
@@ -423,6 +445,76 @@ def transport(app):
     """
     pin_request_origin = app.pin_request_origin
     app.pin_request_origin = lambda address, _secure: pin_request_origin(address, True)
+
+
+def private_ca(app, iam_actions):
+    """AWS Private CA (acm-pca).
+
+    MiniStack has none. What is asked of it is answered by moto's, in this
+    process, which issues certificates that verify but looks neither at the
+    validity nor at the extensions that are asked for. Roles are decided as on
+    AWS: for the CA, with the condition key acm-pca:TemplateArn.
+    """
+    prefix = "ACMPrivateCA."
+    detect_service = app.detect_service
+    extract_iam_action = iam_actions.extract_iam_action
+    extract_resource_arn = iam_actions.extract_resource_arn
+    request_tag_context = iam_actions.request_tag_context
+    lock = threading.Lock()
+    client = []
+
+    def operation(headers):
+        target = headers.get("x-amz-target", "")
+        return target[len(prefix):] if target.startswith(prefix) else ""
+
+    def field(body, name):
+        try:
+            return json.loads(body).get(name) or ""
+        except (ValueError, AttributeError):
+            return ""
+
+    def ask_moto(headers, body):
+        with lock:  # moto's server is not made for several threads
+            if not client:
+                os.environ["MOTO_ACCOUNT_ID"] = "000000000000"  # MiniStack's
+                from moto.moto_server.werkzeug_app import (
+                    DomainDispatcherApplication,
+                    create_backend_app,
+                )
+                from werkzeug.test import Client
+
+                client.append(Client(DomainDispatcherApplication(create_backend_app)))
+            keep = ("authorization", "content-type", "x-amz-date", "x-amz-target", "x-amz-security-token")
+            answer = client[0].post("/", headers={k: v for k, v in headers.items() if k in keep}, data=body)
+            return answer.status_code, {"Content-Type": "application/x-amz-json-1.1"}, answer.data
+
+    async def handle(method, path, headers, body, query_params):
+        return await asyncio.to_thread(ask_moto, headers, body)
+
+    def patched_detect_service(method, path, headers, query_params):
+        return "acm-pca" if operation(headers) else detect_service(method, path, headers, query_params)
+
+    def patched_extract_iam_action(service, method, path, headers, *more):
+        if service == "acm-pca":
+            return "acm-pca:" + operation(headers)
+        return extract_iam_action(service, method, path, headers, *more)
+
+    def patched_extract_resource_arn(service, method, path, headers, body, *more):
+        if service == "acm-pca":
+            return field(body, "CertificateAuthorityArn") or "*"
+        return extract_resource_arn(service, method, path, headers, body, *more)
+
+    def patched_request_tag_context(service, action, body, *more):
+        context = request_tag_context(service, action, body, *more)
+        if action == "acm-pca:IssueCertificate" and field(body, "TemplateArn"):
+            context = {**context, "acm-pca:TemplateArn": field(body, "TemplateArn")}
+        return context
+
+    app.SERVICE_HANDLERS["acm-pca"] = handle
+    app.detect_service = patched_detect_service
+    iam_actions.extract_iam_action = patched_extract_iam_action
+    iam_actions.extract_resource_arn = patched_extract_resource_arn
+    iam_actions.request_tag_context = patched_request_tag_context
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ type Requested struct {
 	Stage  rotation.Stage  `json:"stage"`
 	Target rotation.Target `json:"target"`
 	OldKid string          `json:"oldKid"`
-	NewKid string          `json:"newKid"`
-	// Round counts the messages of the stage upload from 0.
+	// NewKid is empty in the stage certificate.
+	NewKid string `json:"newKid"`
+	// Round counts the messages of a stage from 0.
 	Round int `json:"round"`
 	// Escalated tells that the message went to escalateTo as well.
 	Escalated bool `json:"escalated"`

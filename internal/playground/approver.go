@@ -1,11 +1,13 @@
 package playground
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"html"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -94,6 +96,17 @@ func (p *Playground) Post(ctx context.Context, link string, fields url.Values) (
 // decision "confirm" or "reject". The name is needed where the link names
 // nobody.
 func (p *Playground) Answer(ctx context.Context, link, decision, name, comment string) (Page, error) {
+	return p.answer(ctx, link, url.Values{"decision": {decision}, "name": {name}, "comment": {comment}}, nil)
+}
+
+// HandIn opens the link to a request for a certificate, and sends the form that
+// the page shows with the certificate as a file, in whatever form it is.
+func (p *Playground) HandIn(ctx context.Context, link string, certificate []byte, name, comment string) (Page, error) {
+	return p.answer(ctx, link, url.Values{"decision": {"hand-in"}, "name": {name}, "comment": {comment}}, certificate)
+}
+
+// answer sends the form as a browser does: as the form itself says.
+func (p *Playground) answer(ctx context.Context, link string, fields url.Values, file []byte) (Page, error) {
 	shown, err := p.Open(ctx, link)
 	if err != nil {
 		return shown, err
@@ -102,16 +115,36 @@ func (p *Playground) Answer(ctx context.Context, link, decision, name, comment s
 	if field == nil {
 		return shown, fmt.Errorf("playground: the page (status %d) has no form: %s", shown.Status, shown.Text())
 	}
-	return p.Post(ctx, link, url.Values{"form": {html.UnescapeString(field[1])}, "decision": {decision}, "name": {name}, "comment": {comment}})
+	fields.Set("form", html.UnescapeString(field[1]))
+	if !strings.Contains(shown.HTML, `enctype="multipart/form-data"`) {
+		return p.Post(ctx, link, fields)
+	}
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	for name := range fields {
+		err = errors.Join(err, form.WriteField(name, fields.Get(name)))
+	}
+	part, failed := form.CreateFormFile("file", "certificate.pem")
+	if failed == nil {
+		_, failed = part.Write(file)
+	}
+	if err = errors.Join(err, failed, form.Close()); err != nil {
+		return Page{}, fmt.Errorf("playground: form: %w", err)
+	}
+	return p.send(ctx, http.MethodPost, link, form.FormDataContentType(), &body)
 }
 
 func (p *Playground) page(ctx context.Context, method, link string, fields url.Values) (Page, error) {
-	r, err := http.NewRequestWithContext(ctx, method, link, strings.NewReader(fields.Encode()))
+	return p.send(ctx, method, link, "application/x-www-form-urlencoded", strings.NewReader(fields.Encode()))
+}
+
+func (p *Playground) send(ctx context.Context, method, link, contentType string, sent io.Reader) (Page, error) {
+	r, err := http.NewRequestWithContext(ctx, method, link, sent)
 	if err != nil {
 		return Page{}, fmt.Errorf("playground: link: %w", err)
 	}
 	if method == http.MethodPost {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Content-Type", contentType)
 	}
 	response, err := p.Cloud.FunctionURLClient().Do(r)
 	if err != nil {

@@ -10,11 +10,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
@@ -28,6 +30,7 @@ const (
 	Sender   = "keyturn@example.com"
 	Approver = "sso-team@example.com"
 	Operator = "identity-operations@example.com"
+	Signer   = "pki-team@example.com"
 )
 
 // Options say how to set a playground up. The zero value runs at AWS's pace.
@@ -54,8 +57,10 @@ type Playground struct {
 	Targets oktasim.Demo
 	// Outputs are the stack's.
 	Outputs map[string]string
-	// CARoot is the root of the CA.
+	// CARoot is the root of the CA whose key is in the stack's secret.
 	CARoot *x509.Certificate
+	// Company has the other CAs that the stack may use.
+	Company *Company
 
 	server        *http.Server
 	stepFunctions *sfn.Client
@@ -97,6 +102,11 @@ func (p *Playground) start(ctx context.Context, o Options) error {
 	}
 	p.stepFunctions = sfn.NewFromConfig(p.Cloud.Config())
 
+	progress("the company's CAs: in KMS, in AWS Private CA, and a security team's")
+	if p.Company, err = found(ctx, p.Cloud.Config(), kmstypes.KeySpecRsa2048); err != nil {
+		return fmt.Errorf("playground: %w", err)
+	}
+
 	progress("the stack: go build, sam deploy")
 	parameters := map[string]string{
 		"OktaOrgUrl":   p.OrgURL,
@@ -104,6 +114,7 @@ func (p *Playground) start(ctx context.Context, o Options) error {
 		"PublicUrl":    p.Cloud.PublicURL(),
 		"Architecture": architecture(),
 	}
+	maps.Copy(parameters, p.Company.Parameters)
 	if !o.TopicOnly {
 		parameters["SenderAddress"] = Sender
 		parameters["Operators"] = Operator

@@ -45,13 +45,17 @@ type Report struct {
 	NewKid   string             `json:"newKid"`
 	NotAfter time.Time          `json:"notAfter"`
 	Decision *rotation.Decision `json:"decision"`
+	// Signing is who has had the certificate signed, where a person does that.
+	Signing *rotation.Decision `json:"signing"`
 	// CalledOff is who called a plan off last, if anybody did.
 	CalledOff *rotation.Decision `json:"calledOff"`
 	// SignIn is the answer to whether sign-in works, where that was asked.
-	SignIn     *rotation.Decision `json:"signIn"`
-	Error      *Problem           `json:"error"`
-	Rollback   *Problem           `json:"rollbackError"`
-	Revoked    []string           `json:"revokedCsrs"`
+	SignIn   *rotation.Decision `json:"signIn"`
+	Error    *Problem           `json:"error"`
+	Rollback *Problem           `json:"rollbackError"`
+	Revoked  []string           `json:"revokedCsrs"`
+	// PendingCSR is the id of a CSR that the next rotation can use.
+	PendingCSR string `json:"pendingCsr"`
 	LeftBehind *struct {
 		Kid      string    `json:"kid"`
 		NotAfter time.Time `json:"notAfter"`

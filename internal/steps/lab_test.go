@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"keyturn/internal/ca"
 	"keyturn/internal/ca/local"
 	"keyturn/internal/okta"
 	"keyturn/internal/oktasim"
@@ -53,7 +54,7 @@ var spare = sync.OnceValue(func() *oktasim.Key {
 })
 
 // company is the CA. Its key is an elliptic one because that signs fast.
-var company = sync.OnceValue(func() steps.Authority {
+var company = sync.OnceValue(func() ca.Authority {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
@@ -307,7 +308,7 @@ func (l *lab) generate() rotation.GenerateCSROutput {
 }
 
 func signer() steps.SignCSR {
-	return steps.SignCSR{CA: func(context.Context) (steps.Authority, error) { return company(), nil }, Now: clock}
+	return steps.SignCSR{CA: func(context.Context, rotation.CertificateAuthority) (ca.Authority, error) { return company(), nil }, Now: clock}
 }
 
 func (l *lab) sign(csr rotation.CSR) rotation.Certificate {

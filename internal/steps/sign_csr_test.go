@@ -107,7 +107,7 @@ func TestSigningWantsEitherACSROrKeys(t *testing.T) {
 	neither := rotation.SignCSRInput{Target: l.target, Policy: l.policy}
 	for _, in := range []rotation.SignCSRInput{both, neither} {
 		_, err := signer().Run(t.Context(), in)
-		wantError(t, err, "Input.Invalid", "give either csr, to have it signed, or unusedKeys and activeKey, to learn which of them the CA has issued")
+		wantError(t, err, "Input.Invalid", "give either csr, to have it signed, or unusedKeys and activeKey, to learn which of them the CA has issued, or describe")
 	}
 }
 
@@ -119,7 +119,7 @@ func TestSigningRefusesACSRThatIsNotBase64(t *testing.T) {
 
 // otherCA answers as it is told to and recognises what the company's CA issued.
 type otherCA struct {
-	steps.Authority
+	ca.Authority
 	sign func(context.Context, ca.Request) (ca.Certificate, error)
 }
 
@@ -151,12 +151,9 @@ func TestSigningChecksWhatTheCAAnswers(t *testing.T) {
 		"an error with a name": {func(context.Context, ca.Request) (ca.Certificate, error) {
 			return ca.Certificate{}, &ca.Error{Name: "CA.Unavailable", Message: "it sleeps"}
 		}, "CA.Unavailable"},
-		"the CA takes its time": {func(context.Context, ca.Request) (ca.Certificate, error) {
-			return ca.Certificate{}, &ca.Pending{Reference: "arn", After: time.Minute}
-		}, "CA.Pending"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			step := steps.SignCSR{Now: clock, CA: func(context.Context) (steps.Authority, error) {
+			step := steps.SignCSR{Now: clock, CA: func(context.Context, rotation.CertificateAuthority) (ca.Authority, error) {
 				return otherCA{Authority: company(), sign: c.sign}, nil
 			}}
 			out, err := step.Run(t.Context(), rotation.SignCSRInput{Target: l.target, Policy: l.policy, CSR: &csr})
@@ -171,8 +168,104 @@ func TestSigningChecksWhatTheCAAnswers(t *testing.T) {
 func TestSigningAnswersThatTheCACannotBeRead(t *testing.T) {
 	l := newLab(t, rotation.KindApp)
 	gone := errors.New("the secret is gone")
-	step := steps.SignCSR{Now: clock, CA: func(context.Context) (steps.Authority, error) { return nil, gone }}
+	step := steps.SignCSR{Now: clock, CA: func(context.Context, rotation.CertificateAuthority) (ca.Authority, error) { return nil, gone }}
 	if _, err := step.Run(t.Context(), rotation.SignCSRInput{Target: l.target, CSR: &rotation.CSR{ID: "csr"}}); !errors.Is(err, gone) {
 		t.Errorf("error %v, want %v", err, gone)
+	}
+}
+
+// slowCA signs at the second call, which has to name its reference.
+type slowCA struct {
+	ca.Authority
+	after time.Duration
+	calls *int
+}
+
+func (s slowCA) Sign(ctx context.Context, r ca.Request) (ca.Certificate, error) {
+	*s.calls++
+	switch {
+	case r.Reference == "" || *s.calls < 3:
+		return ca.Certificate{}, &ca.Pending{Reference: "arn:certificate", After: s.after}
+	case r.Reference != "arn:certificate":
+		return ca.Certificate{}, &ca.Error{Name: "CA.Misconfigured", Field: "reference", Value: r.Reference}
+	}
+	return s.Authority.Sign(ctx, r)
+}
+
+func TestACAThatTakesItsTimeIsAskedAgainByItsReference(t *testing.T) {
+	l := newLab(t, rotation.KindApp)
+	csr := l.generate().CSR
+	for after, seconds := range map[time.Duration]int{0: 5, time.Second: 5, time.Minute: 60} {
+		calls := 0
+		step := steps.SignCSR{Now: clock, CA: func(context.Context, rotation.CertificateAuthority) (ca.Authority, error) {
+			return slowCA{company(), after, &calls}, nil
+		}}
+		in := rotation.SignCSRInput{Target: l.target, Policy: l.policy, CSR: &csr}
+		out, err := step.Run(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := rotation.PendingCertificate{Reference: "arn:certificate", AfterSeconds: seconds}
+		if out.Pending == nil || *out.Pending != want || out.Certificate != nil {
+			t.Fatalf("output %+v, want pending %+v", out, want)
+		}
+		// The state machine repeats the call after the error.
+		in.Reference = out.Pending.Reference
+		_, err = step.Run(t.Context(), in)
+		wantName(t, err, "CA.Pending")
+		out, err = step.Run(t.Context(), in)
+		if err != nil || out.Certificate == nil || out.Pending != nil {
+			t.Errorf("at last %+v, %v", out, err)
+		}
+	}
+}
+
+func TestCAsAreDescribedAndOneThatCannotBeReachedSaysWhy(t *testing.T) {
+	l := newLab(t, rotation.KindApp)
+	step := steps.SignCSR{Now: clock, CA: func(_ context.Context, name rotation.CertificateAuthority) (ca.Authority, error) {
+		if name == rotation.AuthorityKMS {
+			return nil, &ca.Error{Name: "CA.Misconfigured", Field: "key", Message: "it is disabled", Remedy: "enable it"}
+		}
+		return company(), nil
+	}}
+	out, err := step.Run(t.Context(), rotation.SignCSRInput{Describe: []rotation.CertificateAuthority{"kms", "local"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out.Authorities) != 2 || out.Authorities[0].Problem != "key: it is disabled; enable it" || len(out.Authorities[0].Certificates) != 0 {
+		t.Fatalf("described as %+v", out.Authorities)
+	}
+	described := out.Authorities[1]
+	chain := company().Chain()
+	if described.Provider != "local" || described.Problem != "" || len(described.Certificates) != len(chain) {
+		t.Fatalf("described as %+v", described)
+	}
+	for i, c := range described.Certificates {
+		want := rotation.AuthorityCertificate{
+			Subject: chain[i].Subject.String(), Issuer: chain[i].Issuer.String(), SHA256: rotation.Fingerprint(chain[i].Raw),
+			NotBefore: chain[i].NotBefore, NotAfter: chain[i].NotAfter,
+		}
+		if c != want {
+			t.Errorf("certificate %d is described as %+v, want %+v", i, c, want)
+		}
+	}
+	_, err = step.Run(t.Context(), rotation.SignCSRInput{Target: l.target, CSR: &rotation.CSR{ID: "csr"}, Describe: []rotation.CertificateAuthority{"local"}})
+	wantName(t, err, "Input.Invalid")
+}
+
+func TestThePolicysCASigns(t *testing.T) {
+	l := newLab(t, rotation.KindApp)
+	csr := l.generate().CSR
+	var asked []rotation.CertificateAuthority
+	step := steps.SignCSR{Now: clock, CA: func(_ context.Context, name rotation.CertificateAuthority) (ca.Authority, error) {
+		asked = append(asked, name)
+		return company(), nil
+	}}
+	l.policy.CertificateAuthority = rotation.AuthorityStepCA
+	if _, err := step.Run(t.Context(), rotation.SignCSRInput{Target: l.target, Policy: l.policy, CSR: &csr}); err != nil {
+		t.Fatal(err)
+	}
+	if len(asked) != 1 || asked[0] != rotation.AuthorityStepCA {
+		t.Errorf("asked %q", asked)
 	}
 }

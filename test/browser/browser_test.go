@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image/color"
 	"image/png"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -118,6 +119,7 @@ func serve(t *testing.T) (string, answers) {
 	html("GET /throws", 200, nil, page(`<script src="/throws.js"></script>`))
 	html("GET /broken", 200, nil, page(`<script src="/not-there.js"></script>`))
 	html("GET /script", 200, nil, page(`<p>Without</p><script src="/script.js"></script>`))
+	html("GET /upload", 200, nil, page(`<form method="post" action="/file" enctype="multipart/form-data"><label>Its file <input type="file" name="file"></label><label>Text <input name="text"></label><button>Send</button></form>`))
 	html("GET /late", 200, nil, page(`<script src="/late.js"></script>`))
 	html("GET /dialog", 200, map[string]string{"Content-Security-Policy": ""}, page(`<script>alert('boo')</script>`))
 	html("GET /onward", 200, nil, page(`<p>Wait</p><meta http-equiv="refresh" content="0; url=/thanks">`))
@@ -140,6 +142,11 @@ func serve(t *testing.T) (string, answers) {
 			_, _ = w.Write([]byte(page("<p>Say why.</p>")))
 			return
 		}
+		http.Redirect(w, r, "/thanks", http.StatusSeeOther)
+	})
+	mux.HandleFunc("POST /file", func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseMultipartForm(1 << 20)
+		got <- r
 		http.Redirect(w, r, "/thanks", http.StatusSeeOther)
 	})
 	server := httptest.NewServer(mux)
@@ -260,6 +267,36 @@ func TestAFormIsFilledInAndSent(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAFileIsSentAsItIs(t *testing.T) {
+	t.Parallel()
+	content := []byte{0x30, 0x82, 0, 0xff, '\r', '\n'}
+	for name, options := range map[string][]browser.Option{"with scripts": nil, "without": {browser.NoScript}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			site, got := serve(t)
+			tab := chromium.Tab(t, options...)
+			tab.Open(site + "/upload")
+			tab.Attach("Its file", "certificate.cer", content)
+			tab.Press("Send")
+			same(t, "address", site+"/thanks", tab.Address())
+			file, header, err := (<-got).FormFile("file")
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent, err := io.ReadAll(file)
+			if err != nil || !bytes.Equal(sent, content) || header.Filename != "certificate.cer" {
+				t.Errorf("the file came as %q, %q, %v", header.Filename, sent, err)
+			}
+		})
+	}
+	site, _ := serve(t)
+	holds(t, failing(t, func(tb testing.TB) {
+		tab := chromium.Tab(tb)
+		tab.Open(site + "/upload")
+		tab.Attach("Text", "certificate.cer", content)
+	}), `field "Text" takes no file`)
 }
 
 func TestAnAnswerThatIsRefusedIsTheNextDocument(t *testing.T) {

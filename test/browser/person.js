@@ -146,6 +146,19 @@
     return {};
   },
 
+  // attach chooses a file, which comes in base64.
+  attach(want, name, content) {
+    const { e, problem } = this.field(want);
+    if (problem) return { problem };
+    if (e.type !== 'file') return { problem: `field ${JSON.stringify(want)} takes no file` };
+    if (e.disabled) return { problem: `field ${JSON.stringify(want)} is disabled` };
+    const files = new DataTransfer();
+    files.items.add(new File([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], name));
+    e.files = files.files;
+    e.dispatchEvent(new Event('change', { bubbles: true }));
+    return {};
+  },
+
   // focus is the kind of what has the focus, and the name it goes by.
   focus() {
     const e = document.activeElement;

@@ -2,6 +2,7 @@ package browser
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -429,6 +430,17 @@ func (tab *Tab) Choose(field, option string) {
 	defer cancel()
 	if _, err := tab.try(ctx, "choose", field, option); err != nil {
 		tab.fail(fmt.Sprintf("choose %q in %q", option, field), err)
+	}
+}
+
+// Attach chooses a file of this name and content in a field for files, which
+// goes by its label, or by its name in the form.
+func (tab *Tab) Attach(field, name string, content []byte) {
+	tab.t.Helper()
+	ctx, cancel := tab.within()
+	defer cancel()
+	if _, err := tab.try(ctx, "attach", field, name, base64.StdEncoding.EncodeToString(content)); err != nil {
+		tab.fail(fmt.Sprintf("choose the file %q in %q", name, field), err)
 	}
 }
 

@@ -88,7 +88,16 @@ func org(n int) (inventory.Summary, func() iter.Seq2[inventory.Entry, error]) {
 			{Execution: machine + "11", Target: target(11), Result: "Completed", EndedAt: now.AddDate(0, 0, -6)}}, FailedCount: 1,
 		SharedKeys: []inventory.SharedKey{{Kind: rotation.KindApp, Kid: "SIMcCQNY", NotAfter: &soon, Count: 2, Targets: []rotation.Target{target(5), target(6)}}}, SharedKeyCount: 1,
 		Trust: []inventory.Trust{{Kid: "7bbb", Subject: "CN=ADFS Signing - adfs.partner.example.com", NotAfter: &soon, DaysLeft: &left, UsedBy: []rotation.Target{target(2)}}},
+		Authorities: []inventory.CertificateAuthority{
+			{Provider: rotation.AuthorityLocal, ValidityDays: 397, Certificates: []inventory.AuthorityCertificate{
+				authority("Example SAML Issuing CA G2", "Example Root CA 2016", 250), authority("Example Root CA 2016", "Example Root CA 2016", 3700)}},
+			{Provider: rotation.AuthorityStepCA, ValidityDays: 180, Certificates: []inventory.AuthorityCertificate{
+				authority("Labs Intermediate CA", "Labs Root CA", 64), authority("Labs Root CA", "Labs Root CA", 2900)}},
+			{Provider: rotation.AuthorityKMS, Certificates: []inventory.AuthorityCertificate{},
+				Problem: &inventory.Problem{Name: "CA.NotDescribed", Message: "the CA kms could not be described, and nobody knows here when it ends: KMS denies the key to sign-csr; let its role use it"}},
+		},
 	}
+	s.Run.Problems, s.Run.ProblemCount = append(s.Run.Problems, *s.Authorities[2].Problem), 2
 	entries := func() iter.Seq2[inventory.Entry, error] {
 		return func(yield func(inventory.Entry, error) bool) {
 			for i := range n {
@@ -110,6 +119,14 @@ func org(n int) (inventory.Summary, func() iter.Seq2[inventory.Entry, error]) {
 		}
 	}
 	return s, entries
+}
+
+// authority is a CA's certificate that ends in so many days.
+func authority(name, issuer string, days int) inventory.AuthorityCertificate {
+	return inventory.AuthorityCertificate{DaysLeft: days, AuthorityCertificate: rotation.AuthorityCertificate{
+		Subject: "CN=" + name + ",O=Example\\, Inc.,C=US", Issuer: "CN=" + issuer + ",O=Example\\, Inc.,C=US",
+		NotBefore: now.AddDate(-9, 0, 0), NotAfter: now.AddDate(0, 0, days).Add(time.Hour),
+	}}
 }
 
 // served is the report of an org of n targets, at an address.
@@ -268,6 +285,7 @@ func TestWithoutScriptTheTableReads(t *testing.T) {
 	if text := tab.Text(); !strings.Contains(text, "Department 00039") || strings.Contains(text, "of 40 targets") {
 		t.Error("the table is not as it should be")
 	}
+	tab.Visible("No new certificates. The CA Labs Intermediate CA (stepca) ends in 64 days")
 	tab.Screenshot("report-no-script")
 }
 
@@ -275,6 +293,7 @@ func TestOnPaperThereAreNoControls(t *testing.T) {
 	tab := chromium.Tab(t, browser.Print)
 	tab.Open(served(t, 40))
 	tab.Visible("Department 00039")
+	tab.Visible("Labs Intermediate CA")
 	tab.Hidden("every action")
 	tab.Screenshot("report-print")
 }

@@ -235,7 +235,7 @@ func TestAStackWithAChatAndASenderOfItsOwn(t *testing.T) {
 		dying.plan(last, time.Now().Add(10*time.Minute).Truncate(time.Minute))
 		report = d.end()
 		ended(t, "Completed", report)
-		states(t, `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr PublishCsr UploadOrder RequestUpload Uploaded AwaitSwitchTime PlanStands
+		states(t, `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr Signed PublishCsr UploadOrder RequestUpload Uploaded AwaitSwitchTime PlanStands
 			UpdateKeyCredential VerifyKey AnnounceSwitch Switched Report AnnounceEnd Outcome Completed`, report)
 		dying.switched(report.NewKid)
 	})

@@ -13,14 +13,14 @@ import (
 
 // The states of a rotation on which nothing goes wrong.
 const (
-	pathBeforeSwitch = `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr PublishCsr UploadOrder
+	pathBeforeSwitch = `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr Signed PublishCsr UploadOrder
 		RequestUpload Uploaded UpdateKeyCredential VerifyKey AnnounceSwitch Switched
 		Report AnnounceEnd Outcome Completed`
-	pathAfterSwitch = `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr PublishCsr UploadOrder
+	pathAfterSwitch = `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr Signed PublishCsr UploadOrder
 		UpdateKeyCredential VerifyKey AnnounceSwitch Switched RequestUpload Uploaded
 		Report AnnounceEnd Outcome Completed`
 	// pathNotDue is that of a key with years left, which the CA has not issued.
-	pathNotDue = `InspectTarget AnnounceStart AnyUnusedKeys RecognizeKey KeyIsOurs GenerateCsr SignCsr PublishCsr UploadOrder
+	pathNotDue = `InspectTarget AnnounceStart AnyUnusedKeys RecognizeKey KeyIsOurs GenerateCsr SignCsr Signed PublishCsr UploadOrder
 		UpdateKeyCredential VerifyKey AnnounceSwitch Switched RequestUpload Uploaded
 		Report AnnounceEnd Outcome Completed`
 )
@@ -106,12 +106,14 @@ func TestTheOutputIsTheContract(t *testing.T) {
 				"notAfter":      s.certificate(s.active()).NotAfter.UTC().Format(time.RFC3339),
 				"uploadOrder":   "before-switch",
 				"decision":      map[string]any{"confirmed": true, "by": playground.Approver, "at": decision["at"], "comment": "done, see \"CHG0031\"\nand <b>more</b>", "address": "127.0.0.1"},
+				"signing":       nil,
 				"calledOff":     nil,
 				"signIn":        nil,
 				"error":         nil,
 				"rollbackError": nil,
 				"revokedCsrs":   []any{},
 				"leftBehind":    nil,
+				"pendingCsr":    nil,
 				"sharedWith":    []any{},
 				"resumed":       false,
 				"execution":     r.rotation.ARN,

@@ -24,7 +24,7 @@ import (
 	"keyturn/internal/rotation"
 )
 
-const pathDiscovered = "Begin ListApps Listed StartRotations ReportInventory Discovered"
+const pathDiscovered = "Begin ListApps Listed StartRotations DescribeAuthorities ReportInventory Discovered"
 
 // policyFor is a policy for these targets and no other: the org has those of all
 // tests.
@@ -92,7 +92,7 @@ func TestDiscoveryStartsARotationForWhatIsDue(t *testing.T) {
 	started := time.Now()
 	d := due.discover(request)
 	same(t, "states", strings.Fields(pathDiscovered), d.States)
-	same(t, "state transitions", 6, d.Transitions)
+	same(t, "state transitions", 7, d.Transitions)
 	same(t, "started", 1, d.Started)
 	same(t, "due", 2, d.Due)
 	found := due.entries(d)
@@ -369,8 +369,11 @@ func TestDiscoveryWaitsForItsShareAndGoesOn(t *testing.T) {
 	}
 	p := another(t, "limited", map[string]string{"OktaOrgUrl": server.URL})
 	p.Org = org
-	if err := p.PutSecret(t.Context(), "limited/okta", tokenSecret(t, org.APIToken())); err != nil {
-		t.Fatal(err)
+	ca, _ := authority(t)
+	for name, value := range map[string]string{"okta": tokenSecret(t, org.APIToken()), "ca": ca} {
+		if err := p.PutSecret(t.Context(), "limited/"+name, value); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s := (&scene{t: t, p: p}).bounded()
 	d := s.discover(policy{})

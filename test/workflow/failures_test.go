@@ -133,7 +133,7 @@ func TestOktaRefusesTheCredential(t *testing.T) {
 			s.p.Org.Fail(oktasim.Fault{ID: s.target.ID, Operation: "publishCsrFromApplication", Kind: c.fault})
 			report := s.rotate(nil).end()
 			ended(t, "Failed", report)
-			states(t, `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr PublishCsr RevokeCsr Report AnnounceEnd Outcome Failed`, report)
+			states(t, `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr Signed PublishCsr RevokeCsr Report AnnounceEnd Outcome Failed`, report)
 			failedWith(t, report.Error, "PublishCsr", c.error, c.texts...)
 			s.unchanged()
 			s.noNewKey()

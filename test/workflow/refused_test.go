@@ -15,9 +15,9 @@ import (
 
 // The states of a rotation that nobody confirms.
 const (
-	pathGaveUp = `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr PublishCsr UploadOrder
+	pathGaveUp = `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr Signed PublishCsr UploadOrder
 		RequestUpload NotConfirmed Report AnnounceEnd Outcome GaveUp`
-	pathRolledBack = `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr PublishCsr UploadOrder
+	pathRolledBack = `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr Signed PublishCsr UploadOrder
 		UpdateKeyCredential VerifyKey AnnounceSwitch Switched RequestUpload NotConfirmed
 		RestoreKeyCredential VerifyOldKey Report AnnounceEnd Outcome RolledBack`
 	pathResumed = `InspectTarget AnnounceStart AnyUnusedKeys RecognizeKey KeyIsOurs UploadOrder
@@ -101,7 +101,7 @@ func TestAPublishedKeyOfSomebodyElseIsLeftAlone(t *testing.T) {
 	r.answer("confirm", "")
 	report := r.end()
 	ended(t, "Completed", report)
-	states(t, `InspectTarget AnnounceStart AnyUnusedKeys RecognizeKey KeyIsOurs GenerateCsr SignCsr PublishCsr UploadOrder
+	states(t, `InspectTarget AnnounceStart AnyUnusedKeys RecognizeKey KeyIsOurs GenerateCsr SignCsr Signed PublishCsr UploadOrder
 		RequestUpload Uploaded UpdateKeyCredential VerifyKey AnnounceSwitch Switched Report AnnounceEnd Outcome Completed`, report)
 	s.oneNewKey(report)
 	s.switched(report.NewKid)

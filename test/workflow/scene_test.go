@@ -391,6 +391,7 @@ func (s *scene) signedByTheCA(kid, message string) {
 	}
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
 	roots.AddCert(s.p.CARoot)
+	roots.AddCert(s.p.Company.Root)
 	for _, c := range chain[1:] {
 		intermediates.AddCert(c)
 	}

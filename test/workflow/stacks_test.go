@@ -117,7 +117,7 @@ func TestAStackThatIsNotSetUpYetSaysWhatIsMissing(t *testing.T) {
 	}
 	takenBack := func(t *testing.T, s *scene, report playground.Report) {
 		t.Helper()
-		states(t, `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr RevokeCsr Report AnnounceEnd Outcome Failed`, report)
+		states(t, `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr NotSigned RevokeCsr Report AnnounceEnd Outcome Failed`, report)
 		s.noNewKey()
 		same(t, "CSRs that were generated", 1, s.times("generateCsrForApplication"))
 		same(t, "CSRs that were taken back", 1, s.times("revokeCsrFromApplication"))

@@ -108,7 +108,7 @@ func TestRemindersCarryANewLinkAndTheOldOneSaysSo(t *testing.T) {
 	s.decide(second, "confirm", "", "at last")
 	report := r.end()
 	ended(t, "Completed", report)
-	states(t, `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr PublishCsr UploadOrder RequestUpload NextMessage RequestUpload
+	states(t, `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr Signed PublishCsr UploadOrder RequestUpload NextMessage RequestUpload
 		Uploaded UpdateKeyCredential VerifyKey AnnounceSwitch Switched Report AnnounceEnd Outcome Completed`, report)
 	s.switched(report.NewKid)
 	s.shows(first, http.StatusGone, "This request is answered already", playground.Approver)
@@ -194,7 +194,7 @@ func TestAPlannedSwitchIsMadeAtItsTime(t *testing.T) {
 			}
 			report := r.end()
 			ended(t, "Completed", report)
-			states(t, `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr PublishCsr UploadOrder RequestUpload Uploaded AwaitSwitchTime
+			states(t, `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr Signed PublishCsr UploadOrder RequestUpload Uploaded AwaitSwitchTime
 				UpdateKeyCredential VerifyKey AnnounceSwitch Switched Report AnnounceEnd Outcome Completed`, report)
 			s.switched(report.NewKid)
 			same(t, "the decision", &rotation.Decision{Confirmed: true, By: playground.Approver, Comment: "after hours", SwitchAt: &at},
@@ -237,7 +237,7 @@ func TestAPlanIsShownByEveryLinkAndCanBeCalledOff(t *testing.T) {
 	s.decide(next, "confirm", "", "now")
 	report := r.end()
 	ended(t, "Completed", report)
-	states(t, `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr PublishCsr UploadOrder RequestUpload Uploaded AwaitSwitchTime
+	states(t, `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr Signed PublishCsr UploadOrder RequestUpload Uploaded AwaitSwitchTime
 		RequestUpload Uploaded UpdateKeyCredential VerifyKey AnnounceSwitch Switched Report AnnounceEnd Outcome Completed`, report)
 	same(t, "comment", "now", report.Decision.Comment)
 	if report.CalledOff == nil || report.CalledOff.By != "first@example.com" || report.CalledOff.Comment != "wrong week" {
@@ -249,9 +249,9 @@ func TestAPlanIsShownByEveryLinkAndCanBeCalledOff(t *testing.T) {
 func TestSignInIsConfirmedRolledBackOrLeftToThePolicy(t *testing.T) {
 	parallel(t)
 	const (
-		before = `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr PublishCsr UploadOrder
+		before = `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr Signed PublishCsr UploadOrder
 			RequestUpload Uploaded UpdateKeyCredential VerifyKey AnnounceSwitch Switched ConfirmSignIn `
-		after = `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr PublishCsr UploadOrder
+		after = `InspectTarget AnnounceStart AnyUnusedKeys GenerateCsr SignCsr Signed PublishCsr UploadOrder
 			UpdateKeyCredential VerifyKey AnnounceSwitch Switched RequestUpload Uploaded ConfirmSignIn `
 		completes = `Report AnnounceEnd Outcome Completed`
 		goesBack  = `RestoreKeyCredential VerifyOldKey Report AnnounceEnd Outcome RolledBack`

@@ -34,6 +34,8 @@ func (a *ask) read(form url.Values) {
 	one := func(field string, most int) string { return plaintext.Line(form.Get(field), most+1) }
 	a.Name, a.Comment = one(fieldName, maxName), plaintext.Lines(strings.ReplaceAll(form.Get(fieldComment), "\r\n", "\n"), maxComment+1)
 	a.Date, a.Clock, a.Zone = one(fieldDate, 20), one(fieldClock, 20), one(fieldZone, 60)
+	// What is shown again is what is checked.
+	a.Pasted = plaintext.Lines(form.Get(fieldPasted), maxUpload)
 }
 
 // decision is what the form says, or what is wrong with it.
@@ -49,9 +51,10 @@ func (a *ask) decision(choice string, now time.Time) (rotation.Decision, string)
 		return d, "The name can have 100 characters and the comment 1000."
 	}
 	choices := map[rotation.Stage][]string{
-		rotation.StageUpload:  {decideConfirm, decidePlan, decideReject},
-		rotation.StagePlanned: {decideCallOff},
-		rotation.StageSignIn:  {decideWorks, decideRollBack},
+		rotation.StageCertificate: {decideHandIn, decideReject},
+		rotation.StageUpload:      {decideConfirm, decidePlan, decideReject},
+		rotation.StagePlanned:     {decideCallOff},
+		rotation.StageSignIn:      {decideWorks, decideRollBack},
 	}
 	offered := false
 	for _, c := range choices[a.In.Stage] {
@@ -74,7 +77,7 @@ func (a *ask) decision(choice string, now time.Time) (rotation.Decision, string)
 			d.SwitchAt = a.In.Decision.SwitchAt // the time that was planned
 		}
 	default:
-		d.Confirmed = choice == decideConfirm || choice == decideWorks
+		d.Confirmed = choice == decideConfirm || choice == decideWorks || choice == decideHandIn
 	}
 	return d, ""
 }

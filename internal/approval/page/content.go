@@ -31,9 +31,11 @@ type ask struct {
 	// where none can be planned.
 	PlanFrom, PlanUntil time.Time
 
-	// Problem says why an answer was not taken; the rest is what was typed.
-	Problem                          string
-	Name, Comment, Date, Clock, Zone string
+	// Problem says why an answer was not taken; Refused why a certificate was
+	// not. The rest is what was typed.
+	Problem                                  string
+	Refused                                  *refusal
+	Name, Comment, Date, Clock, Zone, Pasted string
 }
 
 // The form's fields and decisions. One form field, "decision", holds the value
@@ -46,10 +48,13 @@ const (
 	fieldDate     = "date" // 2006-01-02
 	fieldClock    = "time" // 15:04
 	fieldZone     = "zone" // IANA name
+	fieldPasted   = "certificate"
+	fieldFile     = "file"
 
+	decideHandIn   = "hand-in"   // StageCertificate: here is the certificate
 	decideConfirm  = "confirm"   // StageUpload: uploaded, switch now
 	decidePlan     = "plan"      // StageUpload before the switch: uploaded, switch at date, time, zone
-	decideReject   = "reject"    // StageUpload: I cannot do this; needs a comment
+	decideReject   = "reject"    // StageUpload, StageCertificate: I cannot do this; needs a comment
 	decideCallOff  = "call-off"  // StagePlanned: do not switch then
 	decideWorks    = "works"     // StageSignIn: sign-in works
 	decideRollBack = "roll-back" // StageSignIn: bring the old key back; needs a comment
@@ -61,6 +66,10 @@ const (
 	fileDER      = "certificate.cer" // the same in DER
 	fileChain    = "chain.pem"       // the CA's certificates above it; where In.Chain is not empty
 	fileMetadata = "metadata.xml"    // SAML metadata as Okta serves it with the new key
+
+	// In StageCertificate there are these instead.
+	fileCSR    = "request.csr" // PEM
+	fileCSRDER = "request.p10" // DER; the ending is RFC 5967's
 )
 
 // hasMetadata tells whether Okta can serve metadata with the new key: an app's
@@ -74,8 +83,13 @@ func (a ask) switched() bool {
 	return a.In.Stage == rotation.StageSignIn || a.afterSwitch()
 }
 
-// afterSwitch tells which of the two upload orders it is.
-func (a ask) afterSwitch() bool { return a.In.Policy.UploadOrder == rotation.AfterSwitch }
+// afterSwitch tells that the upload follows the switch.
+func (a ask) afterSwitch() bool {
+	return !a.toSign() && a.In.Policy.UploadOrder == rotation.AfterSwitch
+}
+
+// toSign tells that a certificate is asked for: there is no new key yet.
+func (a ask) toSign() bool { return a.In.Stage == rotation.StageCertificate }
 
 // idp tells that Okta is the service provider.
 func (a ask) idp() bool { return a.In.Target.Kind == rotation.KindIDP }

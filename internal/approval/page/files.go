@@ -13,12 +13,17 @@ import (
 )
 
 // serve gives a download: the certificate in one of its forms, the chain, or
-// the metadata, which costs one call of Okta. It is there as long as the
+// the metadata, which costs one call of Okta; or the CSR while there is no
+// certificate. It is there as long as the
 // rotation asks, whichever of its links is used.
 func (v *visit) serve(ctx context.Context, file string) {
 	in := v.progress.Asking
 	if in == nil || v.progress.Result != "" {
 		show(v.w, http.StatusGone, over(v.claim, v.progress, v.now))
+		return
+	}
+	if in.Stage == rotation.StageCertificate {
+		v.request(*in, file)
 		return
 	}
 	der, err := base64.StdEncoding.DecodeString(in.NewKey.Certificate)
@@ -40,6 +45,25 @@ func (v *visit) serve(ctx context.Context, file string) {
 		v.send(*in, "-chain.pem", "application/x-pem-file", []byte(in.Chain))
 	case fileMetadata:
 		v.metadata(ctx, *in)
+	default:
+		show(v.w, http.StatusNotFound, noFile)
+	}
+}
+
+// request gives the CSR in one of its forms.
+func (v *visit) request(in rotation.RequestUploadInput, file string) {
+	csr, err := approval.ReadCSR(in.CSR)
+	if err != nil {
+		v.page.Log.Error("request", "target", in.Target.String(), "error", rotation.NameOf(err), "message", err.Error())
+		show(v.w, http.StatusServiceUnavailable, unavailable)
+		return
+	}
+	name := approval.RequestFileName(in.Target, csr)
+	switch file {
+	case fileCSR:
+		v.sendAs(name+".csr", "application/x-pem-file", []byte(csr.PEM()))
+	case fileCSRDER:
+		v.sendAs(name+".p10", "application/pkcs10", csr.DER)
 	default:
 		show(v.w, http.StatusNotFound, noFile)
 	}
@@ -74,9 +98,13 @@ func (v *visit) metadata(ctx context.Context, in rotation.RequestUploadInput) {
 }
 
 func (v *visit) send(in rotation.RequestUploadInput, ending, kind string, content []byte) {
+	v.sendAs(approval.FileName(in.Target, in.NewKey.NotAfter)+ending, kind, content)
+}
+
+func (v *visit) sendAs(name, kind string, content []byte) {
 	h := v.w.Header()
 	h.Set("Content-Type", kind)
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": approval.FileName(in.Target, in.NewKey.NotAfter) + ending}))
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
 	h.Set("Content-Length", strconv.Itoa(len(content)))
 	v.w.WriteHeader(http.StatusOK)
 	_, _ = v.w.Write(content)

@@ -55,7 +55,14 @@ func about(c approval.Claim) []fact {
 }
 
 // over is the page for a link that cannot answer any more, or not yet again.
+// Those who have a CSR signed hear of their own answer, and those who upload of
+// theirs.
 func over(c approval.Claim, p paused.Progress, now time.Time) note {
+	signs := c.Stage == rotation.StageCertificate
+	signed := signs && (p.Last != nil && p.LastStage != rotation.StageCertificate || p.Asking != nil && p.Asking.Stage != rotation.StageCertificate)
+	if p.Last != nil && signs != (p.LastStage == rotation.StageCertificate) {
+		p.Last = nil
+	}
 	facts := about(c)
 	if p.Last != nil {
 		facts = append(facts, fact{"Answered by", by(*p.Last)}, fact{"Answered on", date(p.Last.At)}, fact{"The answer", said(*p.Last)})
@@ -67,10 +74,12 @@ func over(c approval.Claim, p paused.Progress, now time.Time) note {
 			end = "Okta uses the new certificate, as before."
 		}
 		n := note{Tone: toneOver, Title: "The rotation has ended", Text: []string{end, "This link decides nothing any more."}, Facts: facts}
-		if p.Last != nil && !p.Last.CalledOff {
+		if signed || p.Last != nil && !p.Last.CalledOff {
 			n.Title = "This request is answered already"
 		}
 		return n
+	case signed:
+		return note{Tone: toneOver, Title: "This request is answered already", Text: []string{"The certificate was handed in, and the rotation has gone on from there: those who look after " + c.Target.Label + " are asked for the next step. You need not do anything."}, Facts: facts}
 	case p.Asking != nil && p.Asking.Stage == rotation.StageSignIn && c.Stage != rotation.StageSignIn:
 		return note{Tone: toneOver, Title: "This request is answered already", Text: []string{"Okta uses the new certificate. A further message, sent on " + date(p.Since) + ", asks whether sign-in works: please use the link in that one."}, Facts: facts}
 	case p.Asking != nil:
@@ -117,6 +126,8 @@ func meanwhile(in rotation.RequestUploadInput) string {
 // said is a decision in words.
 func said(d rotation.Decision) string {
 	switch {
+	case d.Certificate != "":
+		return "certificate handed in"
 	case d.CalledOff:
 		return "planned switch called off"
 	case d.SwitchAt != nil:
@@ -127,11 +138,28 @@ func said(d rotation.Decision) string {
 	return "declined"
 }
 
+// afterHandIn says what comes after a certificate that was taken.
+func (a ask) afterHandIn() []string {
+	label := a.In.Target.Label
+	next := "Those who look after " + label + " are then asked to upload it there. Until they have answered, Okta uses the old certificate."
+	if a.In.Policy.UploadOrder == rotation.AfterSwitch {
+		next = "Okta then switches to it, and those who look after " + label + " are asked to upload it there."
+	}
+	return []string{"It was checked: it is for this request, and as it has to be. Within a few minutes Keyturn publishes it in Okta.", next, "You need not do anything more."}
+}
+
 // thanks is the page after an answer that was taken.
 func thanks(form ask, d rotation.Decision) note {
 	n := note{Tone: toneDone, Facts: []fact{{"For", form.In.Target.Label}, {"Recorded for", by(d)}, {"At", date(d.At)}}}
 	label := form.In.Target.Label
 	switch {
+	case form.toSign() && d.Confirmed:
+		n.Title, n.Text = "Thank you, the certificate is right", form.afterHandIn()
+		if cert := handedIn(d); cert != nil {
+			n.Facts = append(n.Facts, fact{"Valid until", date(cert.NotAfter)}, fact{"SHA-256", rotation.Fingerprint(cert.Raw)})
+		}
+	case form.toSign():
+		n.Title, n.Text = "Noted: the request is withdrawn", []string{"Okta keeps the old certificate for " + label + ", and nothing changes for its users. Whoever runs the rotations gets your comment."}
 	case d.CalledOff:
 		n.Title, n.Text = "The plan is called off", []string{"Okta does not switch. Everybody who was asked gets a new message, with a new link to answer when the time has come."}
 	case d.SwitchAt != nil:

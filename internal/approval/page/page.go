@@ -182,14 +182,19 @@ type visit struct {
 }
 
 // asked is the request that this link may answer now, or nil. A plan may be
-// called off by every link of the rotation: who planned still has the page open
-// whose link has been used.
+// called off by every link of those who upload: who planned still has the page
+// open whose link has been used.
 func (v *visit) asked() *rotation.RequestUploadInput {
 	in := v.progress.Asking
-	if in == nil || v.progress.Result != "" || (in.TaskToken != v.claim.TaskToken && in.Stage != rotation.StagePlanned) {
+	switch {
+	case in == nil || v.progress.Result != "":
 		return nil
+	case in.TaskToken == v.claim.TaskToken:
+		return in
+	case in.Stage == rotation.StagePlanned && v.claim.Stage != rotation.StageCertificate:
+		return in
 	}
-	return in
+	return nil
 }
 
 func (v *visit) show() {
@@ -215,7 +220,11 @@ func (v *visit) form(in rotation.RequestUploadInput) ask {
 // answer takes what the form says. Every way out but the last two decides
 // nothing, and says so.
 func (v *visit) answer(ctx context.Context) {
-	if kind, _, err := mime.ParseMediaType(v.r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+	want := "application/x-www-form-urlencoded"
+	if v.claim.Stage == rotation.StageCertificate {
+		want = "multipart/form-data" // it brings a file
+	}
+	if kind, _, err := mime.ParseMediaType(v.r.Header.Get("Content-Type")); err != nil || kind != want {
 		show(v.w, http.StatusUnsupportedMediaType, notOurForm)
 		return
 	}
@@ -229,23 +238,26 @@ func (v *visit) answer(ctx context.Context) {
 		return
 	}
 	form := v.form(*in)
+	fields, file, err := v.read()
+	form.read(fields)
 	again := func(status int, problem string) {
 		form.Problem = problem + " Nothing was decided."
 		show(v.w, status, form)
 	}
-	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxBody)
-	if err := v.r.ParseForm(); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			again(http.StatusRequestEntityTooLarge, "Your answer was too long. Please shorten the comment.")
-			return
-		}
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge) && form.toSign():
+		again(http.StatusRequestEntityTooLarge, "What you sent is too large: 64 KB can be taken, and a certificate with its chain has less than 10. Please bring the certificate alone, with the certificates of its CAs if you have them.")
+		return
+	case errors.As(err, &tooLarge):
+		again(http.StatusRequestEntityTooLarge, "Your answer was too long. Please shorten the comment.")
+		return
+	case err != nil:
 		again(http.StatusBadRequest, "The form could not be read. Please send it again.")
 		return
 	}
-	form.read(v.r.PostForm)
-	current := v.sealer.CheckForm(v.r.PostForm.Get(fieldForm), v.link, in.TaskToken, v.now)
-	if in.Stage == rotation.StagePlanned && (!current || v.r.PostForm.Get(fieldDecision) != decideCallOff) {
+	current := v.sealer.CheckForm(fields.Get(fieldForm), v.link, in.TaskToken, v.now)
+	if in.Stage == rotation.StagePlanned && (!current || fields.Get(fieldDecision) != decideCallOff) {
 		// The page had been opened before somebody planned the switch, or
 		// planned it anew.
 		again(http.StatusConflict, meanwhile(*in))
@@ -255,13 +267,52 @@ func (v *visit) answer(ctx context.Context) {
 		again(http.StatusForbidden, "This page had been open for a long time, or the answer did not come from it. Please answer again.")
 		return
 	}
-	d, problem := form.decision(v.r.PostForm.Get(fieldDecision), v.now)
+	d, problem := form.decision(fields.Get(fieldDecision), v.now)
 	if problem != "" {
 		again(http.StatusUnprocessableEntity, problem)
 		return
 	}
+	if d.Confirmed && form.toSign() && !v.takes(ctx, &form, &d, file, again) {
+		return
+	}
 	d.Address = v.r.RemoteAddr
 	v.decide(ctx, *in, form, d)
+}
+
+// read reads the form and, where there is one, the file that came with it. What
+// could be read before an error is given as well.
+func (v *visit) read() (fields url.Values, file []byte, err error) {
+	if v.claim.Stage == rotation.StageCertificate {
+		v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxUpload)
+		return readParts(v.r)
+	}
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxBody)
+	err = v.r.ParseForm()
+	return v.r.PostForm, nil, err
+}
+
+// takes puts the certificate that was brought into the decision, if it is what
+// was asked for. If not, it says so on the page, and nothing is decided.
+func (v *visit) takes(ctx context.Context, form *ask, d *rotation.Decision, file []byte, again func(int, string)) bool {
+	answer, problem := form.brought(file)
+	if problem != "" {
+		again(http.StatusUnprocessableEntity, problem)
+		return false
+	}
+	certificate, err := form.check(ctx, answer)
+	if err == nil {
+		d.Certificate = certificate
+		return true
+	}
+	form.Refused = form.refuse(err, answer)
+	if form.Refused.Ours {
+		v.page.Log.Error("certificate not checked", "target", form.In.Target.String(), "error", rotation.NameOf(err), "message", err.Error())
+		show(v.w, http.StatusServiceUnavailable, *form)
+		return false
+	}
+	v.page.Log.Info("certificate refused", "target", form.In.Target.String(), "error", rotation.NameOf(err))
+	show(v.w, http.StatusUnprocessableEntity, *form)
+	return false
 }
 
 func (v *visit) decide(ctx context.Context, in rotation.RequestUploadInput, form ask, d rotation.Decision) {
@@ -305,7 +356,7 @@ func same(a, b rotation.Decision) bool {
 		return t.Unix()
 	}
 	return a.By == b.By && a.Named == b.Named && a.At.Equal(b.At) && a.Comment == b.Comment && a.Address == b.Address &&
-		a.Confirmed == b.Confirmed && a.CalledOff == b.CalledOff && at(a.SwitchAt) == at(b.SwitchAt)
+		a.Confirmed == b.Confirmed && a.CalledOff == b.CalledOff && a.Certificate == b.Certificate && at(a.SwitchAt) == at(b.SwitchAt)
 }
 
 // withoutNullOrigin is a request without the Origin "null", where nothing else

@@ -162,6 +162,7 @@ func (a answer) title() string {
 // text is what a person reads.
 func (a answer) text() string {
 	a.body = regexp.MustCompile(`(?s)<(style|script|select)\b.*?</(style|script|select)>`).ReplaceAllString(a.body, "")
+	a.body = strings.ReplaceAll(a.body, "<wbr>", "")
 	return strings.Join(strings.Fields(stdhtml.UnescapeString(regexp.MustCompile(`<[^>]+>`).ReplaceAllString(a.body, " "))), " ")
 }
 

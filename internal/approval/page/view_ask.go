@@ -25,7 +25,7 @@ const (
 
 func (a ask) render() g.Node {
 	title := a.title()
-	if a.Problem != "" {
+	if a.Problem != "" || a.Refused != nil {
 		title = "Not answered yet: " + title
 	}
 	return frame(title+" – Keyturn", a.OrgHost,
@@ -52,6 +52,8 @@ func (a ask) label() g.Node { return shown(a.In.Target.Label) }
 func (a ask) title() string {
 	label := plain(a.In.Target.Label)
 	switch {
+	case a.toSign():
+		return "Please have a certificate signed for " + label
 	case a.In.Stage == rotation.StagePlanned:
 		return "The switch for " + label + " is planned"
 	case a.In.Stage == rotation.StageSignIn && a.idp():
@@ -64,6 +66,8 @@ func (a ask) title() string {
 
 func (a ask) heading() g.Node {
 	switch {
+	case a.toSign():
+		return say("Please have a certificate signed for {}", a.label())
 	case a.In.Stage == rotation.StagePlanned:
 		return say("The switch for {} is planned", a.label())
 	case a.In.Stage == rotation.StageSignIn && a.idp():
@@ -93,7 +97,7 @@ func (a ask) kind() string {
 // old certificate's expiry comes too late.
 func (a ask) answerBy() time.Time {
 	by, old := a.In.Deadline(a.Since), a.In.OldKey.NotAfter
-	if a.In.Stage == rotation.StageUpload && !a.afterSwitch() && !a.expired() && old.Before(by) {
+	if (a.toSign() || a.In.Stage == rotation.StageUpload && !a.afterSwitch()) && !a.expired() && old.Before(by) {
 		return old
 	}
 	return by
@@ -106,6 +110,8 @@ func (a ask) expired() bool { return a.Now.After(a.In.OldKey.NotAfter) }
 func (a ask) lead() g.Node {
 	var text g.Group
 	switch a.In.Stage {
+	case rotation.StageCertificate:
+		text = g.Group{a.leadToSign()}
 	case rotation.StagePlanned:
 		text = g.Group{
 			h.P(h.Class("lead"), say("Okta switches to the new certificate by itself on {}.", h.Strong(when(a.answerBy())))),
@@ -147,6 +153,7 @@ func (a ask) lead() g.Node {
 		h.P(h.Class("eyebrow"), g.Text(a.kind())),
 		h.H1(a.heading()),
 		g.If(a.Problem != "", h.P(h.Class("notice problem"), say("Your answer was not taken. {}", h.A(h.Href("#answer"), g.Text("See why, and answer again"))))),
+		a.refused(),
 		a.calledOff(),
 		text,
 		h.P(h.Class("jump"), h.A(h.Href("#answer"), g.Text(a.jump()))),
@@ -155,6 +162,8 @@ func (a ask) lead() g.Node {
 
 func (a ask) jump() string {
 	switch a.In.Stage {
+	case rotation.StageCertificate:
+		return "Signed already? Go to the form"
 	case rotation.StagePlanned:
 		return "Call the plan off"
 	case rotation.StageSignIn:
@@ -216,7 +225,7 @@ func (a ask) about() g.Node {
 		factRow("Who asks", say("Keyturn, for the Okta org {}", shown(a.OrgHost))),
 		factRow("Why now", a.whyNow()),
 	}
-	if d := in.Decision; d != nil && in.Stage != rotation.StageUpload {
+	if d := in.Decision; d != nil && in.Stage != rotation.StageUpload && !a.toSign() {
 		name := "Uploaded"
 		if in.Stage == rotation.StagePlanned {
 			name = "Planned"
@@ -229,7 +238,7 @@ func (a ask) about() g.Node {
 			to = say("to {}", shown(a.Approver))
 		}
 		reminder := ""
-		if in.Stage == rotation.StageUpload && in.Round > 0 {
+		if (in.Stage == rotation.StageUpload || a.toSign()) && in.Round > 0 {
 			reminder = "; this is reminder " + strconv.Itoa(in.Round)
 		}
 		rows = append(rows, factRow("Sent", to, say(" on {}", when(a.Since)), g.Text(reminder)))
@@ -258,7 +267,7 @@ func (a ask) whyNow() g.Node {
 
 // others are the people and the targets that this concerns as well.
 func (a ask) others() g.Group {
-	asked := slices.Clone(a.In.Policy.Approvers)
+	asked := slices.Clone(a.In.Asked())
 	if a.In.Escalate {
 		asked = append(asked, a.In.Policy.EscalateTo...)
 	}
@@ -271,6 +280,9 @@ func (a ask) others() g.Group {
 			name = "Asked by mail"
 		}
 		rows = append(rows, factRow(name, list(asked), h.Span(h.Class("soft"), g.Text("The first answer counts."))))
+	}
+	if a.toSign() {
+		return rows // which targets get the certificate is nothing to the CA
 	}
 	if shared := a.In.SharedWith; len(shared) > 0 {
 		labels := make([]string, 0, len(shared))
@@ -310,6 +322,8 @@ func step(title string, children ...g.Node) g.Node {
 func (a ask) whatToDo() g.Node {
 	var steps g.Group
 	switch a.In.Stage {
+	case rotation.StageCertificate:
+		return a.howToSign()
 	case rotation.StagePlanned:
 		return a.untilThen()
 	case rotation.StageSignIn:
@@ -426,16 +440,18 @@ func (a ask) trySteps() g.Group {
 }
 
 func (a ask) downloads() g.Node {
-	item := func(file, name, text string) g.Node {
-		return h.Li(h.A(h.Href(a.Files+file), h.Rel("noreferrer"), h.Class("file"),
-			h.Span(h.Class("name"), g.Text(name)), h.Span(h.Class("soft"), g.Text(text))))
-	}
 	return h.Ul(h.Class("files"),
-		item(filePEM, "Certificate (.pem)", "A text file, for most consoles. It may be renamed to .crt."),
-		item(fileDER, "Certificate (.cer)", "The same in binary form (DER), for Windows and AD FS."),
-		g.If(a.In.Chain != "", item(fileChain, "Chain (.pem)", "The CA's certificates above it, if the console asks for them.")),
-		g.If(a.hasMetadata(), item(fileMetadata, "SAML metadata (.xml)", "With the new certificate alone: importing it usually replaces the old one.")),
+		a.file(filePEM, "Certificate (.pem)", "A text file, for most consoles. It may be renamed to .crt."),
+		a.file(fileDER, "Certificate (.cer)", "The same in binary form (DER), for Windows and AD FS."),
+		g.If(a.In.Chain != "", a.file(fileChain, "Chain (.pem)", "The CA's certificates above it, if the console asks for them.")),
+		g.If(a.hasMetadata(), a.file(fileMetadata, "SAML metadata (.xml)", "With the new certificate alone: importing it usually replaces the old one.")),
 	)
+}
+
+// file is one download.
+func (a ask) file(file, name, text string) g.Node {
+	return h.Li(h.A(h.Href(a.Files+file), h.Rel("noreferrer"), h.Class("file"),
+		h.Span(h.Class("name"), g.Text(name)), h.Span(h.Class("soft"), g.Text(text))))
 }
 
 func (a ask) fingerprints() g.Node {
@@ -516,13 +532,16 @@ func distinguished(name string) g.Node {
 func (a ask) answer() g.Node {
 	return h.Section(h.Class("answer"), h.ID("answer"), h.Aria("labelledby", "answer-title"),
 		h.H2(h.ID("answer-title"), g.Text(map[bool]string{true: "Change the plan", false: "Your answer"}[a.In.Stage == rotation.StagePlanned])),
-		h.Form(h.Method("post"), h.Action(a.Action),
+		h.Form(h.Method("post"), h.Action(a.Action), g.If(a.toSign(), h.EncType("multipart/form-data")),
 			h.Input(h.Type("hidden"), h.Name(fieldForm), h.Value(a.Form)),
 			// Enter in a field presses a form's first button: let that be one
 			// that decides nothing. A disabled one would not do: for Enter in a
 			// date, a time or a list Chromium takes the next.
 			h.Button(h.Type("submit"), h.Name(fieldDecision), h.Value(""), h.FormNoValidate(), h.Class("hidden"), h.TabIndex("-1"), h.Aria("hidden", "true"), g.Text("Nothing")),
 			g.If(a.Problem != "", h.P(h.Class("notice problem"), h.Role("alert"), h.TabIndex("-1"), h.AutoFocus(), shown(a.Problem))),
+			g.Iff(a.Refused != nil, func() g.Node {
+				return h.P(h.Class("notice problem"), say("The last certificate was not taken: {}. It is explained at the top of this page.", g.Text(a.Refused.Title)))
+			}),
 			a.who(),
 			h.Div(h.Class("field"),
 				h.Label(h.For("comment"), g.Text(a.commentLabel())),
@@ -562,6 +581,8 @@ func (a ask) commentLabel() string {
 
 func (a ask) commentHint() string {
 	switch a.In.Stage {
+	case rotation.StageCertificate:
+		return "Needed if you decline: why? Otherwise as you like, such as a ticket's number."
 	case rotation.StagePlanned:
 		return "You need not give one. The others who were asked see it."
 	case rotation.StageSignIn:
@@ -597,6 +618,8 @@ func choice(class, decision, button, title string, then, fields g.Node) g.Node {
 func (a ask) choices() g.Node {
 	back := say("Within a minute Okta uses the old certificate again. If you took it out at the partner, put it back there. Whoever runs Keyturn at your company gets your reason.")
 	switch {
+	case a.toSign():
+		return a.handIn()
 	case a.In.Stage == rotation.StagePlanned:
 		return choice("against", decideCallOff, "Call the plan off", "Something has come up",
 			h.P(say("Okta does not switch then, and keeps the certificate in use. You and the others get a new message that asks for the upload again; there you can name another time.")), nil)

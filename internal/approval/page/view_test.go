@@ -3,6 +3,7 @@ package page
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/pem"
 	"encoding/xml"
 	"errors"
 	"flag"
@@ -20,6 +21,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	g "maragu.dev/gomponents"
 
+	"keyturn/internal/approval"
+	"keyturn/internal/ca"
 	"keyturn/internal/rotation"
 )
 
@@ -75,13 +78,89 @@ func testAsk(t *testing.T) ask {
 	}
 }
 
+// signAsk asks for a certificate, at the time and for the key of the lab.
+func signAsk(t *testing.T) ask {
+	t.Helper()
+	a := testAsk(t)
+	var c approval.Claim
+	toSign(&a.In, &c)
+	a.Approver, a.Now, a.Since = pki, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), time.Date(2026, 3, 1, 11, 0, 0, 0, time.UTC)
+	a.In.OldKey.NotAfter, a.In.AnswerBy = a.Now.Add(30*rotation.Day), a.Now.Add(21*rotation.Day)
+	a.PlanFrom, a.PlanUntil = time.Time{}, time.Time{}
+	return a
+}
+
+// fixedSign is an ask for a certificate that reads the same in every run.
+func fixedSign(t *testing.T) ask {
+	t.Helper()
+	a := testAsk(t)
+	block, _ := pem.Decode(requestFile(t, "request.csr"))
+	a.In.Stage, a.In.NewKey, a.PlanFrom, a.PlanUntil = rotation.StageCertificate, rotation.Key{}, time.Time{}, time.Time{}
+	a.In.CSR = &rotation.CSR{ID: "csr", Request: base64.StdEncoding.EncodeToString(block.Bytes)}
+	a.In.Chain, a.In.Policy.Signers, a.Approver = string(requestFile(t, "authority.pem")), []string{pki, "ca-team@example.com"}, pki
+	return a
+}
+
+// requestFile is one of the messages' files.
+func requestFile(t *testing.T, name string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("..", "request", "testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// signStates are the pages that ask for a certificate.
+func signStates(t *testing.T) map[string]rendered {
+	t.Helper()
+	all := map[string]rendered{"certificate-app": fixedSign(t)}
+
+	idp := fixedSign(t)
+	idp.In.Target = rotation.Target{Kind: rotation.KindIDP, ID: "0oa62bfdjnK55Z5x80h7", Label: "Partner login (ADFS)"}
+	idp.In.Policy.Profile = rotation.Profile{
+		KeyUsage: []string{"contentCommitment"}, CRLURLs: []string{"http://pki.example.com/issuing-ca-with-a-long-name-2026.crl"}, OCSPURLs: []string{"http://ocsp.example.com"},
+		CAIssuersURLs: []string{"http://pki.example.com/issuing.cer"},
+		Extensions:    []rotation.Extension{{OID: "2.5.29.32", Value: "MBIwEAYOKwYBBAGCN4E7AQEBAQE="}, {OID: "1.3.6.1.4.1.99999.1", Critical: true, Value: "BQA="}},
+	}
+	idp.In.Policy.UploadOrder, idp.In.Round, idp.In.Escalate, idp.Approver = rotation.AfterSwitch, 2, true, ""
+	all["certificate-idp-channel"] = idp
+
+	refused := fixedSign(t)
+	stranger := string(requestFile(t, "certificate.pem"))
+	refused.Comment, refused.Pasted = "RITM0042", stranger
+	refused.Refused = refused.refuse(&ca.Error{Name: ca.NameMismatch, Field: "certificate.publicKey", Value: "ECDSA on P-256", Message: "not the public key of the request"}, []byte(stranger))
+	all["certificate-refused"] = refused
+
+	ours := fixedSign(t)
+	ours.Refused = ours.refuse(&ca.Error{Name: ca.NameMisconfigured, Field: "chain"}, nil)
+	all["certificate-ours"] = ours
+
+	problem := fixedSign(t)
+	problem.Approver, problem.Name, problem.Problem = "", "the PKI team", "Please paste the certificate, or choose its file. Nothing was decided."
+	all["certificate-problem"] = problem
+
+	late := fixedSign(t)
+	late.Now = late.In.OldKey.NotAfter.Add(50 * time.Hour)
+	late.In.AnswerBy = late.Now.Add(10 * rotation.Day)
+	all["certificate-expired"] = late
+
+	bare := fixedSign(t)
+	bare.In.CSR, bare.In.Chain = nil, ""
+	all["certificate-bare"] = bare
+
+	all["certificate-thanks"] = thanks(fixedSign(t), rotation.Decision{Confirmed: true, By: pki, At: testNow, Certificate: fixedSign(t).In.Chain})
+	all["certificate-declined"] = thanks(fixedSign(t), rotation.Decision{By: pki, At: testNow, Comment: "no"})
+	return all
+}
+
 type rendered interface{ render() g.Node }
 
 // states are all pages: each stage, kind and order, with and without what may
 // be missing, and the notes.
 func states(t *testing.T) map[string]rendered {
 	t.Helper()
-	all := map[string]rendered{}
+	all := signStates(t)
 	switchAt := time.Date(2026, 11, 7, 5, 0, 0, 0, time.UTC)
 	for _, kind := range []rotation.Kind{rotation.KindApp, rotation.KindIDP} {
 		for _, order := range []rotation.UploadOrder{rotation.BeforeSwitch, rotation.AfterSwitch} {
@@ -330,6 +409,13 @@ func TestTextOfOthersStaysText(t *testing.T) {
 			a.In.Decision = &rotation.Decision{By: hostile, Comment: hostile}
 			return a
 		}(),
+		"certificate": func() ask {
+			a := a
+			a.In.Stage, a.In.CSR, a.In.Policy.Signers, a.Pasted = rotation.StageCertificate, fixedSign(t).In.CSR, []string{hostile}, hostile
+			a.In.Policy.Profile = rotation.Profile{KeyUsage: []string{hostile}, CRLURLs: []string{hostile}, Extensions: []rotation.Extension{{OID: hostile, Value: hostile}}}
+			a.Refused = a.refuse(&ca.Error{Name: ca.NameProfile, Field: hostile, Value: hostile, Message: hostile}, nil)
+			return a
+		}(),
 		"note": note{Tone: hostile, Title: hostile, Text: []string{hostile}, Facts: []fact{{"App", hostile}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -389,6 +475,9 @@ func TestEachStageOffersItsAnswers(t *testing.T) {
 		"sign-in-app-before-switch":         {decideWorks, decideRollBack},
 		"sign-in-idp-after-switch-channel":  {decideWorks, decideRollBack},
 		"planned-idp-before-switch-channel": {decideCallOff},
+		"certificate-app":                   {decideHandIn, decideReject},
+		"certificate-idp-channel":           {decideHandIn, decideReject},
+		"certificate-refused":               {decideHandIn, decideReject},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := elements(t, html(t, states(t)[name]))
@@ -415,6 +504,9 @@ func TestEachStageOffersItsAnswers(t *testing.T) {
 			wantFields := map[string]bool{fieldForm: true, fieldComment: true}
 			if slices.Contains(want, decidePlan) {
 				wantFields[fieldDate], wantFields[fieldClock], wantFields[fieldZone] = true, true, true
+			}
+			if slices.Contains(want, decideHandIn) {
+				wantFields[fieldPasted], wantFields[fieldFile] = true, true
 			}
 			if strings.HasSuffix(name, "-channel") || name == "upload-bare" {
 				wantFields[fieldName] = true
@@ -501,6 +593,28 @@ func TestWhatThePageSays(t *testing.T) {
 			"Okta switches to the new certificate by itself on Saturday, 7 November 2026, 05:00 UTC.",
 			"Planned by sso-team@example.com on Tuesday, 3 November 2026, 08:20 UTC Both certificates are in.",
 		},
+		"certificate-app": {
+			"Please have the company&#39;s CA sign the request below, and hand in the certificate here by Thursday, 26 November 2026, 09:00 UTC.",
+			"If nobody answers by Thursday, 26 November 2026, 09:00 UTC, Keyturn stops waiting: nothing changes, and the request stays pending in Okta.",
+			"Subject CN=Salesforce EMEA SAML signing,O=Example\\, Inc.,C=US Public key RSA, 2048 bits SHA-256 of the public key (SPKI) D3:C6:AF:C6:",
+			"Signature algorithm of the request SHA256-RSA",
+			"Validity more than 90 and at most 397 days", "Key usage digitalSignature, and not keyCertSign", "no CA (CA:FALSE)",
+			"CA SHA-256 fingerprint Expires CN=Example Issuing CA,O=Example\\, Inc.,C=US",
+			"Also asked ca-team@example.com",
+			"Okta keeps the certificate in use, which expires on Friday, 27 November 2026, 14:00 UTC.",
+		},
+		"certificate-idp-channel": {
+			"SAML identity provider", "Asked by mail ca-team@example.com identity-lead@example.com pki@example.com", "this is reminder 2",
+			"digitalSignature, keyEncipherment and contentCommitment, and not keyCertSign",
+			"CRL distribution points http://pki.example.com/issuing-ca-with-a-long-name-2026.crl",
+			"Extension 1.3.6.1.4.1.99999.1 critical, with the value BQA= (DER in base64)",
+		},
+		"certificate-refused":               {"The certificate was not taken: it is for another key", "It is explained at the top of this page."},
+		"certificate-ours":                  {"it could not be checked", "not your certificate&#39;s fault", "CA.Misconfigured"},
+		"certificate-expired":               {"The certificate in use has expired.", "Okta keeps the old certificate."},
+		"certificate-bare":                  {"The request cannot be shown here."},
+		"certificate-thanks":                {"asked to upload it there", "Valid until"},
+		"certificate-declined":              {"Noted: the request is withdrawn", "nothing changes for its users"},
 		"sign-in-app-before-switch":         {"by Wednesday, 4 November 2026, 09:00 UTC", "If nobody answers by then, the new certificate stays."},
 		"sign-in-app-before-switch-channel": {"If nobody answers by then, Okta goes back to the old certificate."},
 		"sign-in-idp-before-switch":         {"Does sign-in with Partner login (ADFS) work?", "SAML metadata (.xml)"},
@@ -567,7 +681,7 @@ func TestZonesExist(t *testing.T) {
 // The style and the script are files of their own; testdata holds the rest.
 func TestPagesAsBefore(t *testing.T) {
 	line := regexp.MustCompile(`<(h[1-4]|p|div|section|form|fieldset|li|tr|dl|details|header|main|footer|body|head)\b`)
-	for _, name := range []string{"upload-app-before-switch", "upload-idp-after-switch-channel", "planned-idp-before-switch", "sign-in-app-before-switch-channel", "note-done"} {
+	for _, name := range []string{"upload-app-before-switch", "upload-idp-after-switch-channel", "planned-idp-before-switch", "sign-in-app-before-switch-channel", "certificate-idp-channel", "certificate-refused", "note-done"} {
 		text := strings.NewReplacer(css, "", script, "").Replace(html(t, states(t)[name]))
 		got := line.ReplaceAllString(text, "\n<$1") + "\n"
 		file := filepath.Join("testdata", name+".html")

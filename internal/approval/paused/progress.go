@@ -31,6 +31,9 @@ type Progress struct {
 	Since time.Time
 	// Last is the latest decision, nil where there is none.
 	Last *rotation.Decision
+	// LastStage is the stage of the request that Last answered; empty where the
+	// history does not show it.
+	LastStage rotation.Stage
 	// Result is the rotation's, once it has ended: Completed, RolledBack,
 	// GaveUp or Failed; "Stopped" where somebody stopped the execution.
 	Result string
@@ -105,6 +108,8 @@ type reading struct {
 	// scheduled is the newest task that was scheduled in the state that the
 	// execution is in.
 	scheduled *types.HistoryEvent
+	// traced tells that the task was found which the latest decision ended.
+	traced bool
 }
 
 // take looks at the next older event, and tells whether all is known.
@@ -122,6 +127,12 @@ func (r *reading) take(e *types.HistoryEvent) bool {
 	case types.HistoryEventTypeTaskScheduled:
 		if !r.settled && r.scheduled == nil {
 			r.scheduled = e
+		}
+		if p.Last != nil && !r.traced {
+			r.traced = true
+			if in, _ := asked(e); in != nil {
+				p.LastStage = in.Stage
+			}
 		}
 	case types.HistoryEventTypeTaskStateEntered:
 		if !r.settled && r.scheduled != nil {
@@ -144,7 +155,7 @@ func (r *reading) take(e *types.HistoryEvent) bool {
 			r.settled = true
 		}
 	}
-	return r.settled && p.Last != nil
+	return r.settled && r.traced
 }
 
 func (r *reading) ended(report string) {

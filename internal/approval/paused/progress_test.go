@@ -123,6 +123,78 @@ func TestProgressTellsHowARotationStands(t *testing.T) {
 	}
 }
 
+func TestProgressTellsWhatTheLatestDecisionAnswered(t *testing.T) {
+	sign := func(token string) rotation.RequestUploadInput {
+		in := asking(token)
+		in.Stage, in.NewKey, in.CSR = rotation.StageCertificate, rotation.Key{}, &rotation.CSR{ID: "csr", Request: "TUlJ"}
+		return in
+	}
+	signed := rotation.Decision{Confirmed: true, By: "pki@example.com", At: now, Certificate: "-----BEGIN CERTIFICATE-----\n" + strings.Repeat("A", 20_000)}
+	for title, c := range map[string]struct {
+		happens   func(s *sfntest.Service, answer func(string, rotation.Decision))
+		wantStage rotation.Stage
+		wantLast  *rotation.Decision
+		asks      rotation.Stage
+	}{
+		"nothing yet": {func(s *sfntest.Service, _ func(string, rotation.Decision)) { s.Ask(sign("t1")) }, "", nil, rotation.StageCertificate},
+		"a certificate": {func(s *sfntest.Service, answer func(string, rotation.Decision)) {
+			s.Ask(sign("t1"))
+			answer("t1", signed)
+		}, rotation.StageCertificate, &signed, ""},
+		"a certificate, at work": {func(s *sfntest.Service, answer func(string, rotation.Decision)) {
+			s.Ask(sign("t1"))
+			s.TimeOut()
+			s.Choose("NextMessage")
+			s.Ask(sign("t2"))
+			answer("t2", signed)
+			s.Step("SignCsr", `{"ExecutedVersion":"$LATEST","Payload":{"certificate":{"pem":"x"},"chain":""}}`)
+			s.Step("PublishCsr", "")
+		}, rotation.StageCertificate, &signed, ""},
+		"a certificate, then the upload is asked for": {func(s *sfntest.Service, answer func(string, rotation.Decision)) {
+			s.Ask(sign("t1"))
+			answer("t1", signed)
+			s.Step("SignCsr", `{"ExecutedVersion":"$LATEST","Payload":{}}`)
+			s.Ask(asking("t2"))
+			s.TimeOut()
+			s.Choose("NextMessage")
+			s.Ask(asking("t3"))
+		}, rotation.StageCertificate, &signed, rotation.StageUpload},
+		"no certificate": {func(s *sfntest.Service, answer func(string, rotation.Decision)) {
+			s.Ask(sign("t1"))
+			answer("t1", rotation.Decision{By: "pki@example.com", At: now, Comment: "no"})
+			s.Step("RevokeCsr", `{"ExecutedVersion":"$LATEST","Payload":{"revoked":["csr"]}}`)
+			s.End("GaveUp", `{"result":"GaveUp"}`)
+		}, rotation.StageCertificate, &rotation.Decision{By: "pki@example.com", At: now, Comment: "no"}, ""},
+		"a certificate, then no upload": {func(s *sfntest.Service, answer func(string, rotation.Decision)) {
+			s.Ask(sign("t1"))
+			answer("t1", signed)
+			s.Ask(asking("t2"))
+			answer("t2", rotation.Decision{By: "crm@example.com", At: now, Comment: "no"})
+		}, rotation.StageUpload, &rotation.Decision{By: "crm@example.com", At: now, Comment: "no"}, ""},
+	} {
+		t.Run(title, func(t *testing.T) {
+			s := &sfntest.Service{Execution: execution, Now: func() time.Time { return now }}
+			s.Step("GenerateCsr", `{"ExecutedVersion":"$LATEST","Payload":{"csr":{"id":"csr"}}}`)
+			c.happens(s, func(token string, d rotation.Decision) {
+				if err := (paused.Answer{StepFunctions: s}).Decide(t.Context(), token, d); err != nil {
+					t.Fatal(err)
+				}
+			})
+			p := progress(t, s)
+			if p.LastStage != c.wantStage || !cmp.Equal(p.Last, c.wantLast) {
+				t.Errorf("the latest decision answered %q, want %q: %+v", p.LastStage, c.wantStage, p.Last)
+			}
+			var asks rotation.Stage
+			if p.Asking != nil {
+				asks = p.Asking.Stage
+			}
+			if asks != c.asks {
+				t.Errorf("the rotation asks for %q, want %q", asks, c.asks)
+			}
+		})
+	}
+}
+
 func TestProgressOfARotationWithManyRemindersTakesOneCall(t *testing.T) {
 	s := &sfntest.Service{Execution: execution, Now: func() time.Time { return now }}
 	for range 100 {

@@ -22,14 +22,18 @@ const (
 	mostName    = 120
 	mostIssuer  = 200
 	mostComment = 600
+	mostDemand  = 400
+	mostCAs     = 5
 	mostAsked   = 5 // addresses
 )
 
 // request is one message to one reader: what is asked, and of whom.
 type request struct {
 	in rotation.RequestUploadInput
-	// der is the new certificate.
+	// der is the new certificate; in the stage certificate there is none yet,
+	// but csr.
 	der []byte
+	csr approval.SigningRequest
 	now time.Time
 	// reader is the address that gets the message; empty for a channel.
 	reader string
@@ -59,16 +63,28 @@ type letter struct {
 	button  string
 	// answer announces the link in plain text, caveat explains it elsewhere.
 	answer, caveat string
-	facts          []fact
-	footer         []string
-	file           string
-	pem, chain     string
+	// about is what the facts are about.
+	about  string
+	facts  []fact
+	footer []string
+	papers []paper
+	// attached says what the files are.
+	attached string
 }
 
-// step is one thing to do, and what it depends on.
+// paper is what a message brings along: in plain text under a line that
+// announces it, and as files.
+type paper struct {
+	announced, text string
+	files           []notify.Attachment
+}
+
+// step is one thing to do, what it depends on, and what the result must be
+// like.
 type step struct {
-	do    string
-	cases []choice
+	do      string
+	cases   []choice
+	demands []approval.Demand
 }
 
 type choice struct{ when, do string }
@@ -83,17 +99,9 @@ type fact struct {
 
 func (r request) message() notify.Message {
 	l := r.letter()
-	m := notify.Message{
-		Subject: l.subject,
-		Text:    l.text(r.link),
-		HTML:    l.html(r.link),
-		Card:    l.card(r.link),
-		Attachments: []notify.Attachment{
-			{Name: l.file + ".pem", ContentType: "application/x-pem-file", Content: []byte(l.pem)},
-		},
-	}
-	if l.chain != "" {
-		m.Attachments = append(m.Attachments, notify.Attachment{Name: l.file + "-chain.pem", ContentType: "application/x-pem-file", Content: []byte(l.chain)})
+	m := notify.Message{Subject: l.subject, Text: l.text(r.link), HTML: l.html(r.link), Card: l.card(r.link)}
+	for _, p := range l.papers {
+		m.Attachments = append(m.Attachments, p.files...)
 	}
 	return m
 }
@@ -143,6 +151,8 @@ func (r request) fails() string {
 func (r request) letter() letter {
 	var l letter
 	switch {
+	case r.in.Stage == rotation.StageCertificate:
+		l = r.certificate()
 	case r.in.Stage == rotation.StagePlanned:
 		l = r.planned()
 	case r.in.Stage == rotation.StageSignIn:
@@ -163,12 +173,51 @@ func (r request) letter() letter {
 		l.caveat = "The link is yours alone: please do not forward it. It shows a page and decides nothing by itself."
 	}
 	l.preview = l.dueName + " " + l.due + ". " + l.silence
-	l.facts = r.facts()
 	l.footer = r.footer()
-	l.file = r.file()
-	l.pem = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.der}))
-	l.chain = certificatesOf(r.in.Chain)
+	if r.in.Stage == rotation.StageCertificate {
+		l.about, l.facts = "The request", r.requestFacts()
+		l.papers, l.attached = r.requestPapers()
+		return l
+	}
+	l.about, l.facts = "The certificate", r.facts()
+	l.papers, l.attached = r.certificatePapers()
 	return l
+}
+
+const pemFile = "application/x-pem-file"
+
+// certificatePapers are the new certificate, and the chain above it.
+func (r request) certificatePapers() (papers []paper, attached string) {
+	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.der}))
+	papers = []paper{{
+		announced: "The new certificate (save it, from BEGIN to END, as a file with the ending .pem or .crt):",
+		text:      certificate,
+		files:     []notify.Attachment{{Name: r.file() + ".pem", ContentType: pemFile, Content: []byte(certificate)}},
+	}}
+	attached = "Attached: " + r.file() + ".pem, the new certificate"
+	if chain := certificatesOf(r.in.Chain); chain != "" {
+		papers = append(papers, paper{
+			announced: "The certificates of the CA above it, if the partner asks for them:",
+			text:      chain,
+			files:     []notify.Attachment{{Name: r.file() + "-chain.pem", ContentType: pemFile, Content: []byte(chain)}},
+		})
+		attached += ", and " + r.file() + "-chain.pem, the certificates of the CA above it, if the partner asks for them"
+	}
+	return papers, attached + "."
+}
+
+// requestPapers are the CSR in both of its forms. In DER it is called .p10 (RFC
+// 5967): SES takes no .der.
+func (r request) requestPapers() (papers []paper, attached string) {
+	file := approval.RequestFileName(r.in.Target, r.csr)
+	return []paper{{
+		announced: "The request (save it, from BEGIN to END, as a file with the ending .csr):",
+		text:      r.csr.PEM(),
+		files: []notify.Attachment{
+			{Name: file + ".csr", ContentType: pemFile, Content: []byte(r.csr.PEM())},
+			{Name: file + ".p10", ContentType: "application/pkcs10", Content: r.csr.DER},
+		},
+	}}, "Attached: " + file + ".csr, the request as text (PEM), and " + file + ".p10, the same in binary form (DER)."
 }
 
 // certificatesOf keeps the certificates of a PEM text and nothing that stands
@@ -186,17 +235,77 @@ func certificatesOf(chain string) string {
 // why says why this reader gets the message.
 func (r request) why() string {
 	same := func(address string) bool { return strings.EqualFold(address, r.reader) }
-	if r.reader == "" || slices.ContainsFunc(r.in.Policy.Approvers, same) {
+	asked := r.reader == "" || slices.ContainsFunc(r.in.Asked(), same)
+	switch {
+	case r.in.Stage == rotation.StageCertificate && asked:
+		return "You get this because you have the certificates for " + r.label() + " signed."
+	case r.in.Stage == rotation.StageCertificate:
+		return "You get this because those who have the certificates for " + r.label() + " signed have not answered, and you are named for that case."
+	case asked:
 		return "You get this because you look after " + r.label() + "."
 	}
 	return "You get this because those who look after " + r.label() + " have not answered, and you are named for that case."
 }
 
-func (r request) upload() letter {
-	by := r.in.AnswerBy
-	if old := r.in.OldKey.NotAfter; old.Before(by) && r.now.Before(old) {
-		by = old
+// answerBy is when an answer is needed: one after the old certificate's expiry
+// comes too late.
+func (r request) answerBy() time.Time {
+	if old := r.in.OldKey.NotAfter; old.Before(r.in.AnswerBy) && r.now.Before(old) {
+		return old
 	}
+	return r.in.AnswerBy
+}
+
+// unanswered begins the messages after the first one.
+const unanswered = "Nobody has answered yet. This message has a new link; earlier ones no longer work."
+
+func (r request) certificate() letter {
+	by := r.answerBy()
+	l := letter{
+		kicker:  "Certificate to be signed",
+		subject: "Have the certificate for " + r.label() + " signed by " + day(by),
+		title:   "Have the new SAML certificate for " + r.label() + " signed",
+		dueName: "Please bring it by", due: moment(by), dueIn: r.from(by),
+		silence: "Without an answer nothing changes: Okta keeps the old certificate, and the request stays pending there. On " + day(r.in.AnswerBy) + " Keyturn stops waiting for it.",
+		button:  "Bring the certificate",
+		steps: []step{
+			{do: "Get the request (CSR): the page behind the link has it as text and as a file."},
+			{do: "Sign it with the company's CA, for " + approval.Validity(r.in.Policy) + ". The certificate must be like this:", demands: r.demands()},
+			{
+				do:    "Bring the certificate to the page: paste it, or choose its file (PEM or DER). It is checked at once. If something is wrong with it, the page says what, and you can bring another one.",
+				cases: []choice{{"If it cannot be signed", "decline on the page and say why. The request is then withdrawn, and Okta keeps the old certificate."}},
+			},
+		},
+	}
+	if r.reader != "" {
+		file := approval.RequestFileName(r.in.Target, r.csr)
+		l.steps[0].do = "Get the request (CSR): it is attached as " + file + ".csr (PEM) and " + file + ".p10 (DER), and the page behind the link has it, too."
+	}
+	switch {
+	case r.in.Escalate:
+		l.kicker, l.urgent = "Nobody has answered", true
+		l.subject = "Overdue: the certificate for " + r.label() + " is not signed, and the old one " + r.expires() + " " + day(r.in.OldKey.NotAfter)
+		l.intro = []string{unanswered}
+	case r.in.Round > 0:
+		l.kicker = "Reminder"
+		l.subject = "Reminder: have the certificate for " + r.label() + " signed by " + day(by)
+		l.intro = []string{unanswered}
+	}
+	l.intro = append(l.intro, "The "+r.what()+" gets a new signing certificate from your company's CA. The one in use "+r.expires()+" on "+day(r.in.OldKey.NotAfter)+parens(r.from(r.in.OldKey.NotAfter))+"; from then on sign-in can fail.")
+	return l
+}
+
+// demands are approval's, bounded: a policy's extensions can be long.
+func (r request) demands() []approval.Demand {
+	all := approval.Demands(r.in, r.csr)
+	for i, d := range all {
+		all[i] = approval.Demand{Name: plaintext.Line(d.Name, mostName), Text: plaintext.Line(d.Text, mostDemand)}
+	}
+	return all
+}
+
+func (r request) upload() letter {
+	by := r.answerBy()
 	l := letter{
 		kicker:  "New SAML certificate",
 		subject: "Upload the new SAML certificate for " + r.label() + " by " + day(by),
@@ -229,11 +338,11 @@ func (r request) upload() letter {
 	case r.in.Escalate:
 		l.kicker, l.urgent = "Nobody has answered", true
 		l.subject = "Overdue: the SAML certificate for " + r.label() + " " + r.expires() + " " + day(r.in.OldKey.NotAfter)
-		l.intro = append(l.intro, "Nobody has answered yet. This message has a new link; earlier ones no longer work.")
+		l.intro = append(l.intro, unanswered)
 	case r.in.Round > 0:
 		l.kicker = "Reminder"
 		l.subject = "Reminder: upload the new SAML certificate for " + r.label() + " by " + day(by)
-		l.intro = append(l.intro, "Nobody has answered yet. This message has a new link; earlier ones no longer work.")
+		l.intro = append(l.intro, unanswered)
 	}
 	l.intro = append(l.intro, "The "+r.what()+" gets a new signing certificate. The one in use "+r.expires()+" on "+day(r.in.OldKey.NotAfter)+parens(r.from(r.in.OldKey.NotAfter))+"; from then on sign-in can fail.")
 	return l
@@ -270,7 +379,7 @@ func (r request) uploadNow() letter {
 	}
 	if r.in.Round > 0 || r.in.Escalate {
 		l.kicker = "Urgent: nobody has answered"
-		l.intro = append([]string{"Nobody has answered yet. This message has a new link; earlier ones no longer work."}, l.intro...)
+		l.intro = append([]string{unanswered}, l.intro...)
 	}
 	return l
 }
@@ -349,14 +458,44 @@ func (r request) person() string {
 	return "An approver"
 }
 
-func (r request) facts() []fact {
-	kind := "App"
+// kind is what the target's label is the value of.
+func (r request) kind() string {
 	if r.idp() {
-		kind = "Identity provider"
+		return "Identity provider"
 	}
+	return "App"
+}
+
+// requestFacts are what a CSR is known by, and who may sign it.
+func (r request) requestFacts() []fact {
+	facts := []fact{
+		{name: r.kind(), value: r.label() + " (" + r.in.Target.ID + ")"},
+		{name: "Old certificate " + r.expires(), value: moment(r.in.OldKey.NotAfter)},
+		{name: "Subject", value: plaintext.Line(r.csr.Subject, mostIssuer)},
+		{name: "Public key", value: r.csr.Key},
+		code("SHA-256 of the public key", r.csr.KeySHA256),
+		{name: "To be signed by", value: r.authorities()},
+		{name: "In Okta's admin console", value: approval.AdminURL(r.orgURL, r.in.Target), url: true},
+	}
+	return append(slices.DeleteFunc(facts, func(f fact) bool { return f.value == "" }), r.alsoAsked()...)
+}
+
+// authorities are the CA's certificates that the new one may come from.
+func (r request) authorities() string {
+	var names []string
+	for _, cert := range approval.Certificates(r.in.Chain) {
+		names = append(names, plaintext.Line(cert.Subject.String(), mostIssuer))
+	}
+	if more := len(names) - mostCAs; more > 0 {
+		names = append(names[:mostCAs], strconv.Itoa(more)+" more")
+	}
+	return strings.Join(names, "; or ")
+}
+
+func (r request) facts() []fact {
 	sum := sha1.Sum(r.der) //nolint:gosec // G401: a fingerprint that partners show, not a signature
 	facts := []fact{
-		{name: kind, value: r.label() + " (" + r.in.Target.ID + ")"},
+		{name: r.kind(), value: r.label() + " (" + r.in.Target.ID + ")"},
 		{name: "Old certificate " + r.expires(), value: moment(r.in.OldKey.NotAfter)},
 		{name: "New certificate expires", value: moment(r.in.NewKey.NotAfter)},
 		{name: "Issued by", value: plaintext.Line(r.in.NewKey.Issuer, mostIssuer)},
@@ -371,7 +510,10 @@ func (r request) facts() []fact {
 		}
 		facts = append(facts, fact{name: "Shared", value: others + " that are renewed together with this one get this very certificate; each has a request of its own and is switched by itself"})
 	}
-	facts = slices.DeleteFunc(facts, func(f fact) bool { return f.value == "" })
+	return append(slices.DeleteFunc(facts, func(f fact) bool { return f.value == "" }), r.alsoAsked()...)
+}
+
+func (r request) alsoAsked() []fact {
 	var others []string
 	for _, address := range r.asked {
 		if !strings.EqualFold(address, r.reader) {
@@ -381,10 +523,10 @@ func (r request) facts() []fact {
 	if more := len(others) - mostAsked; more > 0 {
 		others = append(others[:mostAsked], strconv.Itoa(more)+" more")
 	}
-	if len(others) > 0 {
-		facts = append(facts, fact{name: "Also asked", value: strings.Join(others, ", ")})
+	if len(others) == 0 {
+		return nil
 	}
-	return facts
+	return []fact{{name: "Also asked", value: strings.Join(others, ", ")}}
 }
 
 // code breaks a fingerprint into lines of at most 16 bytes that a narrow screen
@@ -471,6 +613,9 @@ func (l letter) text(link string) string {
 		for _, c := range s.cases {
 			lines = append(lines, "   - "+c.when+", "+c.do)
 		}
+		for _, d := range s.demands {
+			lines = append(lines, "   - "+d.Name+": "+d.Text)
+		}
 		paragraph(lines...)
 	}
 	paragraph(l.answer, link)
@@ -481,9 +626,8 @@ func (l letter) text(link string) string {
 	for _, f := range l.facts {
 		fmt.Fprintf(&b, "%-*s %s\n", width+1, f.name+":", f.value)
 	}
-	b.WriteString("\nThe new certificate (save it, from BEGIN to END, as a file with the ending .pem or .crt):\n" + l.pem)
-	if l.chain != "" {
-		b.WriteString("\nThe certificates of the CA above it, if the partner asks for them:\n" + l.chain)
+	for _, p := range l.papers {
+		b.WriteString("\n" + p.announced + "\n" + p.text)
 	}
 	b.WriteString("\n-- \n" + strings.Join(l.footer, "\n") + "\n")
 	return b.String()
@@ -502,6 +646,9 @@ func (l letter) card(link string) notify.Card {
 		lines := []string{strconv.Itoa(i+1) + ". " + s.do}
 		for _, choice := range s.cases {
 			lines = append(lines, "    • "+choice.when+", "+choice.do)
+		}
+		for _, d := range s.demands {
+			lines = append(lines, "    • "+d.Name+": "+d.Text)
 		}
 		steps = append(steps, strings.Join(lines, "\n"))
 	}

@@ -20,8 +20,8 @@ func (l letter) html(link string) string {
 			stationery.Row("24px", stationery.Button(link, l.button, l.urgent)),
 			stationery.Row("12px", stationery.Small(l.caveat)),
 			stationery.Row("32px", stationery.Heading("What to do", ""), l.htmlSteps()),
-			stationery.Row("32px", stationery.Heading("The certificate", ""), l.htmlFacts()),
-			stationery.Row("24px", stationery.Small(l.attached())),
+			stationery.Row("32px", stationery.Heading(l.about, ""), l.htmlFacts()),
+			stationery.Row("24px", stationery.Small(l.attached)),
 		},
 	}.HTML()
 }
@@ -50,16 +50,22 @@ func (l letter) htmlSteps() g.Node {
 	for i, s := range l.steps {
 		cell := []g.Node{h.Style("padding:0 0 14px;"), h.Class("text"),
 			stationery.NL, h.Div(h.Class("text"), h.Style(stationery.Sans+"font-size:16px;line-height:24px;color:#1c2733;word-break:break-word;"), g.Text(s.do))}
-		if len(s.cases) > 0 {
-			var cases []g.Node
-			for j, c := range s.cases {
-				space := "10px 16px"
-				if j > 0 {
-					space = "0 16px 10px"
-				}
-				cases = append(cases, h.Tr(h.Td(h.Class("box text"), g.Attr("bgcolor", "#f3f6fa"), h.Style("padding:"+space+";background-color:#f3f6fa;"+stationery.Sans+"font-size:15px;line-height:23px;color:#1c2733;word-break:break-word;"),
-					h.B(g.Text(c.when+",")), g.Text(" "+c.do))), stationery.NL)
+		var cases []g.Node
+		boxed := func(start, rest string) {
+			space := "10px 16px"
+			if len(cases) > 0 {
+				space = "0 16px 10px"
 			}
+			cases = append(cases, h.Tr(h.Td(h.Class("box text"), g.Attr("bgcolor", "#f3f6fa"), h.Style("padding:"+space+";background-color:#f3f6fa;"+stationery.Sans+"font-size:15px;line-height:23px;color:#1c2733;word-break:break-word;"),
+				h.B(g.Text(start)), g.Text(" "+rest))), stationery.NL)
+		}
+		for _, c := range s.cases {
+			boxed(c.when+",", c.do)
+		}
+		for _, d := range s.demands {
+			boxed(d.Name+":", d.Text)
+		}
+		if len(cases) > 0 {
 			cell = append(cell, stationery.NL, stationery.Table(append([]g.Node{h.Style("margin:10px 0 0;"), stationery.NL}, cases...)...))
 		}
 		rows = append(rows, h.Tr(
@@ -95,12 +101,4 @@ func (l letter) htmlFacts() g.Node {
 		rows = append(rows, stationery.Fact(f.name, value))
 	}
 	return stationery.Table(rows...)
-}
-
-func (l letter) attached() string {
-	s := "Attached: " + l.file + ".pem, the new certificate"
-	if l.chain != "" {
-		s += ", and " + l.file + "-chain.pem, the certificates of the CA above it, if the partner asks for them"
-	}
-	return s + "."
 }

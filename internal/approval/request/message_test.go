@@ -3,17 +3,25 @@ package request_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"flag"
+	stdhtml "html"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode"
@@ -32,22 +40,38 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // fixed is a request whose certificate is the same in every run.
 func fixed(t testing.TB, change func(*rotation.RequestUploadInput)) rotation.RequestUploadInput {
 	t.Helper()
-	file, err := os.ReadFile("testdata/certificate.pem")
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, _ := pem.Decode(file)
+	block, _ := pem.Decode(file(t, "certificate.pem"))
 	in := wanted("crm@example.com", "sso-team@example.com")
 	in.Target.Label = "Salesforce EMEA"
 	in.NewKey.Certificate = base64.StdEncoding.EncodeToString(block.Bytes)
 	in.Policy.EscalateTo = []string{"identity-lead@example.com"}
 	change(&in)
+	if in.Stage == rotation.StageCertificate {
+		toSign(t, &in)
+	}
 	return in
 }
 
 func asIDP(in *rotation.RequestUploadInput) {
 	in.Target = rotation.Target{Kind: rotation.KindIDP, ID: "0oa2partner7Xk1Q0g5", Label: "Partner Logistics"}
 	in.Execution = "idp-0oa2partner7Xk1Q0g5-SIMcCQNY-20260301"
+}
+
+// toSign is a request for a signature, the same in every run.
+func toSign(t testing.TB, in *rotation.RequestUploadInput) {
+	t.Helper()
+	block, _ := pem.Decode(file(t, "request.csr"))
+	in.Stage, in.NewKey, in.Chain = rotation.StageCertificate, rotation.Key{}, string(file(t, "authority.pem"))
+	in.CSR = &rotation.CSR{ID: "h9zkutaSe7fZX0SwN1GqDApofgD1OW8g2B5l2azha50", Request: base64.StdEncoding.EncodeToString(block.Bytes)}
+}
+
+func file(t testing.TB, name string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
 }
 
 var goldens = map[string]func(*rotation.RequestUploadInput){
@@ -58,6 +82,18 @@ var goldens = map[string]func(*rotation.RequestUploadInput){
 	"long-label-app": func(in *rotation.RequestUploadInput) {
 		in.Target.Label = strings.Repeat("Unternehmensberatungsgesellschaft", 4)
 		in.NewKey.Issuer = "CN=" + strings.Repeat("X", 190)
+	},
+	"certificate-app": func(in *rotation.RequestUploadInput) {
+		in.Stage = rotation.StageCertificate
+	},
+	"certificate-reminder-idp": func(in *rotation.RequestUploadInput) {
+		asIDP(in)
+		withProfile(in)
+		in.Stage, in.Round, in.Policy.Signers = rotation.StageCertificate, 1, []string{"crm@example.com", "pki@example.com"}
+	},
+	"certificate-escalation-app": func(in *rotation.RequestUploadInput) {
+		in.Stage, in.Round, in.Escalate = rotation.StageCertificate, 3, true
+		in.OldKey.NotAfter = now.Add(7 * rotation.Day)
 	},
 	"reminder-app": func(in *rotation.RequestUploadInput) {
 		in.Round = 2
@@ -91,6 +127,16 @@ var goldens = map[string]func(*rotation.RequestUploadInput){
 		asIDP(in)
 		in.Stage, in.Decision = rotation.StageSignIn, &rotation.Decision{Confirmed: true, By: "sso-team@example.com", At: now}
 	},
+}
+
+func withProfile(in *rotation.RequestUploadInput) {
+	in.Policy.Profile = rotation.Profile{
+		KeyUsage:      []string{"contentCommitment", "keyEncipherment"},
+		Extensions:    []rotation.Extension{{OID: "2.5.29.32", Value: "MBIwEAYOKwYBBAGCN4E7AQEBAQE="}, {OID: "1.3.6.1.4.1.99999.1", Critical: true, Value: "BQA="}},
+		CRLURLs:       []string{"http://pki.example.com/issuing.crl"},
+		OCSPURLs:      []string{"http://ocsp.example.com"},
+		CAIssuersURLs: []string{"http://pki.example.com/issuing.cer", "http://pki2.example.com/issuing.cer"},
+	}
 }
 
 var anyLink = regexp.MustCompile(`/a/[A-Za-z0-9_-]{100,}`)
@@ -193,6 +239,114 @@ func TestTheMessageHasAllThatAnUploadNeeds(t *testing.T) {
 				t.Errorf("a line of %d bytes, more than a mail can have: %s", len(line), line)
 			}
 		}
+	}
+}
+
+func TestTheRequestForASignatureHasAllThatTheCANeeds(t *testing.T) {
+	in := wanted("crm@example.com")
+	in.Policy.ValidityDays = 365
+	toSign(t, &in)
+	der, err := base64.StdEncoding.DecodeString(in.CSR.Request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mailTo(t, in)
+	if want := "Have the certificate for Salesforce signed by 15 March 2026"; m.Subject != want {
+		t.Errorf("the subject is %q, want %q", m.Subject, want)
+	}
+	sum := rotation.Fingerprint(csr.RawSubjectPublicKeyInfo)
+	for what, want := range map[string]string{
+		"what to do":  "Sign it with the company's CA, for more than 90 and at most 365 days.",
+		"label":       "The SAML app “Salesforce” gets a new signing certificate from your company's CA.",
+		"old expiry":  "Tuesday, 31 March 2026, 13:30 UTC",
+		"subject":     "CN=Salesforce EMEA SAML signing,O=Example\\, Inc.,C=US",
+		"key":         "RSA, 2048 bits",
+		"CA":          "CN=Example Issuing CA,O=Example\\, Inc.,C=US",
+		"usage":       "digitalSignature, and not keyCertSign",
+		"no CA":       "CA:FALSE",
+		"public key":  sum[:47],
+		"end of wait": "Sunday, 15 March 2026, 12:00 UTC",
+		"silence":     "Without an answer nothing changes: Okta keeps the old certificate, and the request stays pending there. On 15 March 2026 Keyturn stops waiting for it.",
+		"decline":     "The request is then withdrawn, and Okta keeps the old certificate.",
+	} {
+		for format, all := range map[string]string{"text": m.Text, "HTML": unescape(m.HTML), "chat": plain(t, posted(t, in))} {
+			if !strings.Contains(squeezed(all), want) {
+				t.Errorf("%s: no %q in the %s:\n%s", what, want, format, all)
+			}
+		}
+	}
+	block, rest := pem.Decode([]byte(m.Text))
+	if block == nil || block.Type != "CERTIFICATE REQUEST" || !bytes.Equal(block.Bytes, der) || strings.Contains(string(rest), "BEGIN") {
+		t.Error("the text does not hold the request, and it alone")
+	}
+	name := "salesforce-okta-request-" + strings.ToLower(strings.ReplaceAll(sum[:11], ":", ""))
+	if len(m.Attachments) != 2 || m.Attachments[0].Name != name+".csr" || m.Attachments[1].Name != name+".p10" {
+		t.Fatalf("the attachments are %v", m.Attachments)
+	}
+	if attached, rest := pem.Decode(m.Attachments[0].Content); attached == nil || !bytes.Equal(attached.Bytes, der) || len(rest) > 0 {
+		t.Error("the .csr is not the request in PEM")
+	}
+	if !bytes.Equal(m.Attachments[1].Content, der) || m.Attachments[1].ContentType != "application/pkcs10" {
+		t.Error("the .p10 is not the request in DER")
+	}
+	if !strings.Contains(m.Text, name+".csr (PEM) and "+name+".p10 (DER)") {
+		t.Error("the text does not name the attachments")
+	}
+	if card := plain(t, posted(t, in)); strings.Contains(card, ".p10") {
+		t.Error("the chat announces attachments that it does not have")
+	}
+}
+
+func unescape(html string) string { return stdhtml.UnescapeString(html) }
+
+// plain is what a card says.
+func plain(t testing.TB, card []byte) string {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal(card, &v); err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	walk(v, func(m map[string]any) {
+		if text, ok := m["text"].(string); ok {
+			all = append(all, text)
+		}
+	})
+	return stdhtml.UnescapeString(strings.Join(all, "\n"))
+}
+
+func TestWhatThePolicyAsksForIsInTheRequestForASignature(t *testing.T) {
+	in := wanted("crm@example.com")
+	asIDP(&in)
+	withProfile(&in)
+	toSign(t, &in)
+	m := mailTo(t, in)
+	for _, want := range []string{
+		"Key usage: digitalSignature, keyEncipherment and contentCommitment, and not keyCertSign",
+		"CRL distribution points: http://pki.example.com/issuing.crl",
+		"OCSP responders: http://ocsp.example.com",
+		"CA issuers (authority information access): http://pki.example.com/issuing.cer, http://pki2.example.com/issuing.cer",
+		"Extension 2.5.29.32: not critical, with the value MBIwEAYOKwYBBAGCN4E7AQEBAQE= (DER in base64)",
+		"Extension 1.3.6.1.4.1.99999.1: critical, with the value BQA= (DER in base64)",
+	} {
+		if !strings.Contains(m.Text, want) {
+			t.Errorf("no %q in\n%s", want, m.Text)
+		}
+	}
+}
+
+func TestAMessageStaysShortWhateverThePolicyAsksFor(t *testing.T) {
+	in := wanted("crm@example.com")
+	toSign(t, &in)
+	in.Policy.Profile.Extensions = []rotation.Extension{{OID: "1.2.3", Value: strings.Repeat("QUJD", 20_000)}}
+	in.Chain = strings.Repeat(in.Chain, 40)
+	m := mailTo(t, in)
+	if n := len(m.Text) + len(m.HTML); n > 40_000 || !strings.Contains(m.Text, "and 35 more") && !strings.Contains(m.Text, "or 35 more") {
+		t.Errorf("%d bytes:\n%s", n, m.Text)
 	}
 }
 
@@ -329,6 +483,13 @@ func TestTheMessageSaysHowUrgentItIs(t *testing.T) {
 		"planned": {func(in *rotation.RequestUploadInput) {
 			in.Stage, in.Decision = rotation.StagePlanned, &rotation.Decision{Confirmed: true, SwitchAt: &at}
 		}, "Planned: Okta switches the SAML certificate of Salesforce on 6 March 2026, 12:00 UTC", "An approver confirmed the upload"},
+		"to be signed": {func(in *rotation.RequestUploadInput) { toSign(t, in) }, "Have the certificate for Salesforce signed by 15 March 2026", "Please bring it by Sunday, 15 March 2026, 12:00 UTC (in 14 days)."},
+		"to be signed before the old certificate ends": {func(in *rotation.RequestUploadInput) { toSign(t, in); in.AnswerBy = now.Add(365 * rotation.Day) },
+			"Have the certificate for Salesforce signed by 31 March 2026", "On 1 March 2027 Keyturn stops waiting for it."},
+		"to be signed, a reminder":    {func(in *rotation.RequestUploadInput) { toSign(t, in); in.Round = 1 }, "Reminder: have the certificate for Salesforce signed by 15 March 2026", "earlier ones no longer work"},
+		"to be signed, an escalation": {func(in *rotation.RequestUploadInput) { toSign(t, in); in.Round, in.Escalate = 3, true }, "Overdue: the certificate for Salesforce is not signed, and the old one expires 31 March 2026", "earlier ones no longer work"},
+		"to be signed, after which Okta switches at once": {func(in *rotation.RequestUploadInput) { toSign(t, in); in.Policy.UploadOrder = rotation.AfterSwitch },
+			"Have the certificate for Salesforce signed by 15 March 2026", "Without an answer nothing changes"},
 		"sign-in": {func(in *rotation.RequestUploadInput) { in.Stage = rotation.StageSignIn }, "Please try a sign-in to Salesforce by 2 March 2026, 12:00 UTC (its SAML certificate was switched)", "Okta has switched"},
 	} {
 		t.Run(title, func(t *testing.T) {
@@ -360,6 +521,46 @@ func TestTheMessageSaysWhyItsReaderGetsIt(t *testing.T) {
 	}
 	if text := squeezed(mail.mailboxes["crm@example.com"][0].Text); !strings.Contains(text, "Also asked: identity-lead@example.com") {
 		t.Errorf("the mail does not say who else was asked:\n%s", text)
+	}
+}
+
+func TestThoseWhoSignAreAskedToSign(t *testing.T) {
+	in := wanted("crm@example.com")
+	toSign(t, &in)
+	in.Policy.Signers, in.Policy.EscalateTo, in.Escalate = []string{"pki@example.com", "PKI@example.com"}, []string{"lead@example.com"}, true
+	mail := &post{}
+	out, err := step(t, mail, &board{}).Run(t.Context(), in)
+	if diff := cmp.Diff(rotation.RequestUploadOutput{Sent: []string{"pki@example.com", "lead@example.com"}}, out); err != nil || diff != "" {
+		t.Fatal(err, diff)
+	}
+	for reader, want := range map[string]string{"pki@example.com": "You get this because you have the certificates for Salesforce signed.", "lead@example.com": "you are named for that case"} {
+		if m := mail.mailboxes[reader][0]; !strings.Contains(m.Text, want) || strings.Contains(m.Text, "crm@example.com") {
+			t.Errorf("the mail to %s does not say %q, or names an approver:\n%s", reader, want, m.Text)
+		}
+	}
+	claim, err := newSealer(t, linkKey).Open(linkIn(t, mail.mailboxes["pki@example.com"][0]), now)
+	if err != nil || claim.Stage != rotation.StageCertificate || claim.Approver != "pki@example.com" || !claim.Expires.Equal(in.AnswerBy) {
+		t.Errorf("the link is %+v, %v", claim, err)
+	}
+	// Nobody to mail but signers: no topic. None at all: the topic.
+	in.Policy.Approvers, in.Escalate = nil, false
+	if out, err = step(t, &post{}, &board{}).Run(t.Context(), in); err != nil || !slices.Equal(out.Sent, []string{"pki@example.com"}) {
+		t.Errorf("%v, %v", out, err)
+	}
+	in.Policy.Signers = nil
+	if out, err = step(t, &post{}, &board{}).Run(t.Context(), in); err != nil || !slices.Equal(out.Sent, []string{"sns"}) {
+		t.Errorf("%v, %v", out, err)
+	}
+	// The approvers stand in for signers that the policy does not name; and the
+	// upload is none of the signers' business.
+	in.Policy.Approvers = []string{"crm@example.com"}
+	if out, err = step(t, &post{}, &board{}).Run(t.Context(), in); err != nil || !slices.Equal(out.Sent, []string{"crm@example.com"}) {
+		t.Errorf("%v, %v", out, err)
+	}
+	upload := wanted("crm@example.com")
+	upload.Policy.Signers = []string{"pki@example.com"}
+	if out, err = step(t, &post{}, &board{}).Run(t.Context(), upload); err != nil || !slices.Equal(out.Sent, []string{"crm@example.com"}) {
+		t.Errorf("%v, %v", out, err)
 	}
 }
 
@@ -422,6 +623,13 @@ func everywhere(t testing.TB, stage rotation.Stage, text string) (mail, topic no
 	in.Target.Label, in.Target.Name, in.NewKey.Issuer = text, text, text
 	in.Execution = text[:min(len(text), 80)] // as Step Functions allows
 	in.Decision = &rotation.Decision{Confirmed: stage != rotation.StageUpload, CalledOff: stage == rotation.StageUpload, By: text, Comment: text, SwitchAt: &at}
+	if stage == rotation.StageCertificate {
+		in.Decision = nil
+		toSign(t, &in)
+		in.CSR.Request = csrFor(t, text)
+		in.Chain = text + "\n" + in.Chain
+		in.Policy.Profile = rotation.Profile{KeyUsage: []string{text}, Extensions: []rotation.Extension{{OID: text, Value: text}}, CRLURLs: []string{text}}
+	}
 	sns := &board{}
 	if _, err := step(t, nil, sns).Run(t.Context(), in); err != nil {
 		t.Fatal(err)
@@ -429,7 +637,28 @@ func everywhere(t testing.TB, stage rotation.Stage, text string) (mail, topic no
 	return mailTo(t, in), sns.messages[0], posted(t, in)
 }
 
-var stages = []rotation.Stage{rotation.StageUpload, rotation.StagePlanned, rotation.StageSignIn}
+// csrFor makes a request whose subject a text is in.
+func csrFor(t testing.TB, text string) string {
+	t.Helper()
+	if r := []rune(strings.ToValidUTF8(text, "?")); len(r) > 1000 {
+		text = string(r[:1000])
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: strings.ToValidUTF8(text, "?")}}, csrKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(der)
+}
+
+var csrKey = sync.OnceValue(func() *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+var stages = []rotation.Stage{rotation.StageCertificate, rotation.StageUpload, rotation.StagePlanned, rotation.StageSignIn}
 
 // doesNothing checks that a text is only text, wherever it stands.
 func doesNothing(t *testing.T, stage rotation.Stage, text string) {
@@ -489,7 +718,7 @@ func FuzzHostileText(f *testing.F) {
 		if strings.TrimSpace(plaintext.Line(text, 10)) == "" {
 			return // shown by its id, or not at all
 		}
-		doesNothing(t, stages[uint(stage)%3], text)
+		doesNothing(t, stages[uint(stage)%4], text)
 	})
 }
 

@@ -1,4 +1,4 @@
-// Package request asks the approvers: by mail, in a chat, or on a topic.
+// Package request asks the approvers, and those who have CSRs signed: by mail, in a chat, or on a topic.
 package request
 
 import (
@@ -26,8 +26,8 @@ type Publisher interface {
 	Send(ctx context.Context, m notify.Message) error
 }
 
-// Upload is the function request-upload (guide, step 7): it asks the
-// approvers what a paused state waits for.
+// Upload is the function request-upload (guide, step 7, and step 3 where a
+// person has the CSR signed): it asks what a paused state waits for.
 type Upload struct {
 	// Mail is nil when no sender is configured, Chat when no webhook is.
 	Mail Mailer
@@ -70,7 +70,7 @@ type errand struct {
 // the token that it was given.
 func (s Upload) Run(ctx context.Context, in rotation.RequestUploadInput) (rotation.RequestUploadOutput, error) {
 	none := rotation.RequestUploadOutput{}
-	der, err := check(in)
+	der, csr, err := check(in)
 	if err != nil {
 		return none, err
 	}
@@ -79,7 +79,7 @@ func (s Upload) Run(ctx context.Context, in rotation.RequestUploadInput) (rotati
 		return none, err
 	}
 	now := s.Now()
-	errands, err := s.errands(sealer, in, der, now)
+	errands, err := s.errands(sealer, request{in: in, der: der, csr: csr, now: now, orgURL: s.OrgURL})
 	if err != nil {
 		return none, err
 	}
@@ -107,39 +107,46 @@ func (s Upload) Run(ctx context.Context, in rotation.RequestUploadInput) (rotati
 	return out, nil
 }
 
-// check gives the new certificate in DER, or says what is missing.
-func check(in rotation.RequestUploadInput) ([]byte, error) {
+// check gives the new certificate in DER or, in the stage certificate, the
+// request that is to be signed; or it says what is missing.
+func check(in rotation.RequestUploadInput) ([]byte, approval.SigningRequest, error) {
+	none := approval.SigningRequest{}
 	if err := in.Target.Validate(); err != nil {
-		return nil, err
+		return nil, none, err
 	}
 	if in.TaskToken == "" {
-		return nil, rotation.Errorf("Input.Invalid", "taskToken is empty: only a paused state of the rotation can ask the approvers")
+		return nil, none, rotation.Errorf("Input.Invalid", "taskToken is empty: only a paused state of the rotation can ask the approvers")
 	}
 	switch in.Stage {
-	case rotation.StageUpload:
+	case rotation.StageCertificate, rotation.StageUpload:
 		if in.AnswerBy.IsZero() {
-			return nil, rotation.Errorf("Input.Invalid", "answerBy is missing: the stage %s needs the time at which the rotation stops waiting", in.Stage)
+			return nil, none, rotation.Errorf("Input.Invalid", "answerBy is missing: the stage %s needs the time at which the rotation stops waiting", in.Stage)
 		}
 	case rotation.StagePlanned:
 		if in.Decision == nil || in.Decision.SwitchAt == nil {
-			return nil, rotation.Errorf("Input.Invalid", "decision.switchAt is missing: the stage %s needs the time of the switch", in.Stage)
+			return nil, none, rotation.Errorf("Input.Invalid", "decision.switchAt is missing: the stage %s needs the time of the switch", in.Stage)
 		}
 	case rotation.StageSignIn:
 	default:
-		return nil, rotation.Errorf("Input.Invalid", "stage is %q: use %q, %q or %q", in.Stage, rotation.StageUpload, rotation.StagePlanned, rotation.StageSignIn)
+		return nil, none, rotation.Errorf("Input.Invalid", "stage is %q: use %q, %q, %q or %q", in.Stage, rotation.StageCertificate, rotation.StageUpload, rotation.StagePlanned, rotation.StageSignIn)
+	}
+	if in.Stage == rotation.StageCertificate {
+		csr, err := approval.ReadCSR(in.CSR)
+		return nil, csr, err
 	}
 	der, err := base64.StdEncoding.DecodeString(in.NewKey.Certificate)
 	if err != nil || len(der) == 0 {
-		return nil, rotation.Errorf("Input.Invalid", "newKey.certificate is not a certificate in base64")
+		return nil, none, rotation.Errorf("Input.Invalid", "newKey.certificate is not a certificate in base64")
 	}
-	return der, nil
+	return der, none, nil
 }
 
-// errands makes the messages: mails first, then the channels.
-func (s Upload) errands(sealer *approval.Sealer, in rotation.RequestUploadInput, der []byte, now time.Time) ([]*errand, error) {
-	var asked []string
+// errands makes the messages: mails first, then the channels. all is what they
+// have in common.
+func (s Upload) errands(sealer *approval.Sealer, all request) ([]*errand, error) {
+	in := all.in
 	if s.Mail != nil {
-		asked = addressees(in)
+		all.asked = addressees(in)
 	}
 	message := func(reader string) (notify.Message, error) {
 		link, err := sealer.Seal(approval.Claim{
@@ -148,18 +155,17 @@ func (s Upload) errands(sealer *approval.Sealer, in rotation.RequestUploadInput,
 			Execution: in.ExecutionName(),
 			Target:    in.Target,
 			Approver:  reader,
-			Expires:   in.Deadline(now),
+			Expires:   in.Deadline(all.now),
 		})
 		if err != nil {
 			return notify.Message{}, err
 		}
-		return request{
-			in: in, der: der, now: now, reader: reader, asked: asked, orgURL: s.OrgURL,
-			link: strings.TrimRight(s.BaseURL, "/") + "/a/" + link,
-		}.message(), nil
+		one := all
+		one.reader, one.link = reader, strings.TrimRight(s.BaseURL, "/")+"/a/"+link
+		return one.message(), nil
 	}
 	var errands []*errand
-	for _, to := range asked {
+	for _, to := range all.asked {
 		m, err := message(to)
 		if err != nil {
 			return nil, err
@@ -179,7 +185,7 @@ func (s Upload) errands(sealer *approval.Sealer, in rotation.RequestUploadInput,
 		if err := channel(toChat, s.Chat); err != nil {
 			return nil, err
 		}
-	case s.Mail == nil || len(in.Policy.Approvers) == 0:
+	case s.Mail == nil || len(in.Asked()) == 0:
 		// An escalation alone does not tell those who are asked otherwise.
 		if err := channel(toTopic, s.Topic); err != nil {
 			return nil, err
@@ -190,7 +196,7 @@ func (s Upload) errands(sealer *approval.Sealer, in rotation.RequestUploadInput,
 
 // addressees are those who get a mail, each once.
 func addressees(in rotation.RequestUploadInput) []string {
-	all := in.Policy.Approvers
+	all := in.Asked()
 	if in.Escalate {
 		all = slices.Concat(all, in.Policy.EscalateTo)
 	}

@@ -297,6 +297,16 @@ func TestRequestUploadRefuses(t *testing.T) {
 		"a plan without a time": {func(in *rotation.RequestUploadInput) {
 			in.Stage, in.Decision = rotation.StagePlanned, &rotation.Decision{Confirmed: true}
 		}, "Input.Invalid", "decision.switchAt"},
+		"a signature without a request": {func(in *rotation.RequestUploadInput) { in.Stage = rotation.StageCertificate }, "Input.Invalid", "csr.request is missing"},
+		"a request in PEM": {func(in *rotation.RequestUploadInput) {
+			in.Stage, in.CSR = rotation.StageCertificate, &rotation.CSR{Request: "-----BEGIN CERTIFICATE REQUEST-----"}
+		}, "Input.Invalid", "csr.request is not in base64"},
+		"a request that is none": {func(in *rotation.RequestUploadInput) {
+			in.Stage, in.CSR = rotation.StageCertificate, &rotation.CSR{Request: in.NewKey.Certificate}
+		}, "Input.Invalid", "csr.request is no PKCS#10 request"},
+		"a signature without its end": {func(in *rotation.RequestUploadInput) {
+			in.Stage, in.AnswerBy = rotation.StageCertificate, time.Time{}
+		}, "Input.Invalid", "answerBy"},
 		"no task token":             {func(in *rotation.RequestUploadInput) { in.TaskToken = "" }, "Input.Invalid", "taskToken"},
 		"no certificate":            {func(in *rotation.RequestUploadInput) { in.NewKey.Certificate = "" }, "Input.Invalid", "newKey.certificate"},
 		"a certificate in PEM":      {func(in *rotation.RequestUploadInput) { in.NewKey.Certificate = chain }, "Input.Invalid", "newKey.certificate"},

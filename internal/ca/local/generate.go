@@ -96,14 +96,24 @@ func Generate(commonName string, now time.Time, years int, random io.Reader) (se
 	if err != nil {
 		return nil, nil, unavailable("key", err)
 	}
-	secretJSON, err = json.Marshal(map[string]string{
-		"key":   string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})),
-		"chain": string(ca.Chain{issuing, root}.PEM()),
-	})
+	secretJSON, err = Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), ca.Chain{issuing, root})
 	if err != nil {
-		return nil, nil, unavailable("secret", err)
+		return nil, nil, err
 	}
 	return secretJSON, root, nil
+}
+
+// Secret writes what [New] reads, and refuses what New would refuse. keyPEM is
+// the private key of the chain's first certificate.
+func Secret(keyPEM []byte, chain ca.Chain) ([]byte, error) {
+	secretJSON, err := json.Marshal(map[string]string{"key": string(keyPEM), "chain": string(chain.PEM())})
+	if err != nil {
+		return nil, unavailable("secret", err)
+	}
+	if _, err := New(secretJSON, rand.Reader); err != nil {
+		return nil, err
+	}
+	return secretJSON, nil
 }
 
 func unavailable(field string, err error) error {

@@ -60,7 +60,7 @@ func (p Inventory) Run(ctx context.Context, in inventory.ReportInventoryInput) (
 	}
 	listing.Run.FinishedAt = p.Now().UTC()
 	listing.Run.DryRun = in.DryRun
-	w.begin(listing, starts)
+	w.begin(listing, starts, in.Authorities)
 	var err error
 	if w.entries, err = inventory.TempFile(p.TempDir); err != nil {
 		return none, err
@@ -123,7 +123,19 @@ type writing struct {
 
 func idOf(t rotation.Target) string { return string(t.Kind) + t.ID }
 
-func (w *writing) begin(l inventory.Listing, s inventory.Starts) {
+func (w *writing) begin(l inventory.Listing, s inventory.Starts, facts []rotation.AuthorityFacts) {
+	authorities := []inventory.CertificateAuthority{}
+	var unknown []inventory.Problem
+	for _, f := range facts {
+		a := authority(f, l.ValidityDays[f.Provider], l.Run.FinishedAt)
+		authorities = append(authorities, a)
+		if a.Problem != nil {
+			unknown = append(unknown, *a.Problem)
+		}
+	}
+	// First: the list is cut below.
+	l.Run.ProblemCount += len(unknown)
+	l.Run.Problems = append(unknown, l.Run.Problems...)
 	for _, p := range s.Problems {
 		l.Run.ProblemCount++
 		l.Run.Problems = append(l.Run.Problems, p)
@@ -159,7 +171,27 @@ func (w *writing) begin(l inventory.Listing, s inventory.Starts) {
 		Running: first(s.Running, inventory.MaxRunning), RunningCount: len(s.Running),
 		Ended: first(s.Ended, inventory.MaxEnded), FailedCount: failed,
 		SharedKeys: groups, SharedKeyCount: len(l.SharedKeys), Trust: l.Trust,
+		Authorities: authorities,
 	}
+}
+
+// authority is a CA as the inventory has it.
+func authority(f rotation.AuthorityFacts, validityDays int, now time.Time) inventory.CertificateAuthority {
+	a := inventory.CertificateAuthority{Provider: f.Provider, ValidityDays: validityDays, Certificates: []inventory.AuthorityCertificate{}}
+	problem := f.Problem
+	if problem == "" && len(f.Certificates) == 0 {
+		problem = "sign-csr named none of its certificates"
+	}
+	if problem != "" {
+		a.Problem = &inventory.Problem{Name: "CA.NotDescribed",
+			Message: fmt.Sprintf("the CA %s could not be described, and nobody knows here when it ends: %s", f.Provider, problem)}
+		return a
+	}
+	for _, c := range f.Certificates {
+		c.NotBefore, c.NotAfter = c.NotBefore.UTC(), c.NotAfter.UTC()
+		a.Certificates = append(a.Certificates, inventory.AuthorityCertificate{AuthorityCertificate: c, DaysLeft: inventory.DaysLeft(c.NotAfter, now)})
+	}
+	return a
 }
 
 func first[T any](list []T, most int) []T {
@@ -186,7 +218,9 @@ func (w *writing) document(ctx context.Context, file io.Writer, l inventory.List
 		Ended        []inventory.Ended     `json:"ended"`
 		SharedKeys   []inventory.SharedKey `json:"sharedKeys"`
 		Trust        []inventory.Trust     `json:"trust"`
-	}{inventory.Format, l.Org, w.summary.Run, l.Mode, l.MaxRotations, append([]inventory.Running{}, s.Running...), append([]inventory.Ended{}, s.Ended...), l.SharedKeys, l.Trust})
+
+		Authorities []inventory.CertificateAuthority `json:"certificateAuthorities"`
+	}{inventory.Format, l.Org, w.summary.Run, l.Mode, l.MaxRotations, append([]inventory.Running{}, s.Running...), append([]inventory.Ended{}, s.Ended...), l.SharedKeys, l.Trust, w.summary.Authorities})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	"github.com/google/go-cmp/cmp"
 
 	"keyturn/internal/bucket"
 	"keyturn/internal/bucket/buckettest"
@@ -94,7 +95,8 @@ func (l *lab) left(run inventory.Begun, entries []inventory.Entry, starts invent
 	l.put(keys.Entries(), lines.Bytes())
 	listing := inventory.Listing{Org: "https://example.okta.com", Mode: rotation.ModeRotate, MaxRotations: 25,
 		Run:        inventory.Run{ID: run.ID, Execution: run.Execution, StartedAt: run.At, Complete: true, Apps: len(entries), Targets: len(entries), OktaCalls: 3},
-		SharedKeys: []inventory.SharedKey{}, Trust: []inventory.Trust{}}
+		SharedKeys: []inventory.SharedKey{}, Trust: []inventory.Trust{},
+		ValidityDays: map[rotation.CertificateAuthority]int{rotation.AuthorityLocal: 397}}
 	l.put(keys.Listing(), l.json(listing))
 	l.put(keys.Starts(), l.json(starts))
 }
@@ -187,6 +189,105 @@ func TestTheInventoryHasEveryTargetAsItStands(t *testing.T) {
 	report, _, err := l.bucket.Read(t.Context(), inventory.LatestReport)
 	if err != nil || !bytes.Contains(report, []byte("App 0oa2")) {
 		t.Errorf("the report has %d bytes, %v", len(report), err)
+	}
+}
+
+func caCertificate(subject string, days int) rotation.AuthorityCertificate {
+	return rotation.AuthorityCertificate{Subject: "CN=" + subject, Issuer: "CN=Example Root CA", SHA256: "0A:1B", NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(0, 0, days)}
+}
+
+// certificateAuthorities is what a program reads of the CAs.
+func (l *lab) certificateAuthorities() string {
+	l.t.Helper()
+	body, _, err := l.bucket.Read(l.t.Context(), inventory.LatestInventory)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var file map[string]json.RawMessage
+	if err := json.Unmarshal(body, &file); err != nil {
+		l.t.Fatal(err)
+	}
+	return string(file["certificateAuthorities"])
+}
+
+func TestTheInventoryHasTheCAsAsTheyWereDescribed(t *testing.T) {
+	berlin := caCertificate("Example SAML CA", 400)
+	berlin.NotAfter = berlin.NotAfter.In(time.FixedZone("CET", 3600))
+	for name, c := range map[string]struct {
+		facts []rotation.AuthorityFacts
+		want  string
+		// problem begins what the run says of them.
+		problem string
+	}{
+		"none, as the state machine of an older version calls it": {nil, `[]`, ""},
+		"one with its chain": {[]rotation.AuthorityFacts{{Provider: rotation.AuthorityLocal, Certificates: []rotation.AuthorityCertificate{berlin, caCertificate("Example Root CA", 4000)}}},
+			`[{"provider":"local","validityDays":397,"certificates":[` +
+				`{"subject":"CN=Example SAML CA","issuer":"CN=Example Root CA","sha256":"0A:1B","notBefore":"2025-03-01T06:00:00Z","notAfter":"2027-04-05T06:00:00Z","daysLeft":399},` +
+				`{"subject":"CN=Example Root CA","issuer":"CN=Example Root CA","sha256":"0A:1B","notBefore":"2025-03-01T06:00:00Z","notAfter":"2037-02-11T06:00:00Z","daysLeft":3999}]}]`, ""},
+		"one that has ended": {[]rotation.AuthorityFacts{{Provider: rotation.AuthorityKMS, Certificates: []rotation.AuthorityCertificate{caCertificate("Example SAML CA", 0)}}},
+			`[{"provider":"kms","certificates":[{"subject":"CN=Example SAML CA","issuer":"CN=Example Root CA","sha256":"0A:1B","notBefore":"2025-03-01T06:00:00Z","notAfter":"2026-03-01T06:00:00Z","daysLeft":-1}]}]`, ""},
+		"one with a problem": {[]rotation.AuthorityFacts{{Provider: rotation.AuthorityLocal, Problem: "secret keyturn/ca has no value yet"}},
+			`[{"provider":"local","validityDays":397,"certificates":[],"problem":{"name":"CA.NotDescribed","message":"the CA local could not be described, and nobody knows here when it ends: secret keyturn/ca has no value yet"}}]`,
+			"the CA local could not be described, and nobody knows here when it ends: secret keyturn/ca has no value yet"},
+		"one of which nothing was said": {[]rotation.AuthorityFacts{{Provider: rotation.AuthorityManual}},
+			`[{"provider":"manual","certificates":[],"problem":{"name":"CA.NotDescribed","message":"the CA manual could not be described, and nobody knows here when it ends: sign-csr named none of its certificates"}}]`,
+			"the CA manual could not be described, and nobody knows here when it ends: sign-csr named none of its certificates"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			run := begun("run-1", now)
+			l.left(run, []inventory.Entry{entry("0oa1", 50, inventory.ActionNone)}, inventory.Starts{})
+			out := l.run(inventory.ReportInventoryInput{Run: run, Authorities: c.facts})
+			if diff := cmp.Diff(c.want, l.certificateAuthorities()); diff != "" {
+				t.Error(diff)
+			}
+			_, facts := l.latest(inventory.LatestInventory)
+			if c.problem == "" {
+				if facts.ProblemCount != 0 || out.Problems != 0 {
+					t.Errorf("the problems are %+v", facts.Problems)
+				}
+				return
+			}
+			if facts.ProblemCount != 1 || out.Problems != 1 || facts.Problems[0].Name != "CA.NotDescribed" || facts.Problems[0].Message != c.problem {
+				t.Errorf("the problems are %+v", facts.Problems)
+			}
+		})
+	}
+}
+
+func TestWhatIsWrongWithACAIsShownBeforeOtherProblems(t *testing.T) {
+	l := newLab(t)
+	run := begun("run-1", now)
+	l.left(run, nil, inventory.Starts{})
+	listing := inventory.Listing{Org: "https://example.okta.com", Run: inventory.Run{ID: run.ID, ProblemCount: inventory.MaxProblems}}
+	for range inventory.MaxProblems {
+		listing.Run.Problems = append(listing.Run.Problems, inventory.Problem{Name: "Okta.Forbidden", Message: "the keys could not be listed"})
+	}
+	l.put(inventory.Keys{Run: run.ID}.Listing(), l.json(listing))
+	l.run(inventory.ReportInventoryInput{Run: run, Authorities: []rotation.AuthorityFacts{{Provider: rotation.AuthorityKMS, Problem: "the key is disabled"}}})
+	if _, facts := l.latest(inventory.LatestInventory); facts.ProblemCount != 51 || len(facts.Problems) != 50 || facts.Problems[0].Name != "CA.NotDescribed" {
+		t.Errorf("%d of %d problems, the first is %+v", len(facts.Problems), facts.ProblemCount, facts.Problems[0])
+	}
+}
+
+func TestTheOperatorsHearOfACAThatEnds(t *testing.T) {
+	l := newLab(t)
+	run := begun("run-1", now)
+	l.left(run, []inventory.Entry{entry("0oa1", 50, inventory.ActionNone)}, inventory.Starts{})
+	l.run(inventory.ReportInventoryInput{Run: run, Authorities: []rotation.AuthorityFacts{
+		{Provider: rotation.AuthorityLocal, Certificates: []rotation.AuthorityCertificate{caCertificate("Example SAML CA", 121), caCertificate("Example Root CA", 4000)}}}})
+	const said = "The CA Example SAML CA (local) ends in 120 days, on "
+	if text := *l.post.mails[0].Content.Simple.Body.Text.Data; !strings.Contains(text, said+"30 June 2026. New certificates are cut to its end, short of the policy's 397 days: renew it.") {
+		t.Errorf("the mail does not say it:\n%s", text)
+	}
+	if detail := *l.post.events[0].Entries[0].Detail; !strings.Contains(detail, said+"2026-06-30.") {
+		t.Errorf("the event does not say it: %s", detail)
+	}
+	if page, _, err := l.bucket.Read(t.Context(), inventory.LatestReport); err != nil || !bytes.Contains(page, []byte(said+"2026-06-30.")) {
+		t.Errorf("the report does not say it, %v", err)
+	}
+	if !strings.Contains(l.metrics.String(), `"CertificateAuthorityExpiryDays":120,"CertificateAuthorityProblems":0`) {
+		t.Errorf("the metrics are %s", l.metrics.String())
 	}
 }
 

@@ -80,12 +80,9 @@ func digestOf(s inventory.Summary, location string) digest {
 	if s.Run.DryRun {
 		d.subject = "Keyturn dry run: " + line
 	}
-	now := s.Run.FinishedAt
-	if now.IsZero() {
-		now = s.Run.StartedAt
-	}
+	now := reportedAt(s)
 	expired := digestExpired(s) > 0
-	d.urgent = expired || s.Actions[inventory.ActionFailed] > 0 || s.FailedCount > 0 || !s.Run.Complete
+	d.urgent = expired || s.Actions[inventory.ActionFailed] > 0 || s.FailedCount > 0 || !s.Run.Complete || authoritiesEnd(s) != ""
 	d.intro = digestIntro(s, d.host)
 	d.marks = digestMarks(s)
 	if n := s.Nearest; n != nil && n.NotAfter != nil {
@@ -136,6 +133,11 @@ func digestIntro(s inventory.Summary, host string) []string {
 	case n > 1:
 		intro = append(intro, fmt.Sprintf("%d are left to the next run: a run starts at most %s.", n, digestCount(s.MaxRotations, "rotation")))
 	}
+	for _, a := range standingsOf(s) {
+		if a.outlook == outlookCut {
+			intro = append(intro, a.attention(digestDay))
+		}
+	}
 	if s.Mode == rotation.ModeOff && s.Run.Targets > 0 {
 		intro = append(intro, "The policy's mode is off: outside its rules nothing is ever due.")
 	}
@@ -166,6 +168,11 @@ func digestMarks(s inventory.Summary) []string {
 		marks = append(marks, "The certificate of 1 target could not be read: nobody knows here when it expires.")
 	case n > 1:
 		marks = append(marks, fmt.Sprintf("The certificates of %d targets could not be read: nobody knows here when they expire.", n))
+	}
+	for _, a := range standingsOf(s) {
+		if a.outlook != outlookWhole && a.outlook != outlookCut {
+			marks = append(marks, a.attention(digestDay))
+		}
 	}
 	return marks
 }
@@ -288,6 +295,13 @@ func digestFacts(s inventory.Summary) []digestFact {
 	facts = append(facts, digestFact{"Rotations that have not ended", running})
 	if n := s.Actions[inventory.ActionUnsupported]; n > 0 {
 		facts = append(facts, digestFact{"To be rotated by hand", digestCount(n, "target") + " with SAML 1.1 or WS-Federation"})
+	}
+	for _, a := range standingsOf(s) {
+		end := "nobody knows here when it ends"
+		if a.end != nil {
+			end = digestEnd(a.end.NotAfter, a.end.DaysLeft)
+		}
+		facts = append(facts, digestFact{"Certificate authority", a.name() + ": " + end})
 	}
 	var known []digestFact
 	for _, f := range facts {

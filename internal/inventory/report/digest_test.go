@@ -80,6 +80,7 @@ func usualRun() inventory.Summary {
 		{Execution: digestARN("2"), Target: rotation.Target{Kind: rotation.KindIDP, ID: "0oa2partner", Label: "Partner Logistics"}, StartedAt: since, Stage: rotation.StagePlanned, Since: &since, Asked: []string{"sso-team@example.com"}, AnswerBy: &by},
 	}, s.Running...)
 	s.RunningCount = len(s.Running)
+	s.Authorities = []inventory.CertificateAuthority{authority(rotation.AuthorityStepCA, 397, issuing(250), root(4000))}
 	return s
 }
 
@@ -117,6 +118,10 @@ func troubledRun() inventory.Summary {
 		{Name: failed.Problem.Name, Message: failed.Problem.Message, Target: &failed.Target},
 	}
 	s.Run.ProblemCount = 3
+	s.Authorities = []inventory.CertificateAuthority{
+		authority(rotation.AuthorityLocal, 397, issuing(60), root(4000)),
+		{Provider: rotation.AuthorityKMS, Problem: &inventory.Problem{Name: "CA.NotDescribed", Message: "the CA kms could not be described"}},
+	}
 	return s
 }
 
@@ -273,6 +278,10 @@ func anySummary(t *rapid.T, lists int) inventory.Summary {
 		s.Running = append(s.Running, running)
 		s.Ended = append(s.Ended, inventory.Ended{Execution: at(i), Target: tgt, Result: at(i + 1), EndedAt: end, Error: at(i + 2), Message: at(i + 3), By: at(i + 4), Comment: at(i + 5)})
 		s.Run.Problems = append(s.Run.Problems, inventory.Problem{Name: at(i), Message: at(i + 1), Target: &tgt})
+	}
+	s.Authorities = []inventory.CertificateAuthority{
+		authority(rotation.CertificateAuthority(at(0)), 397, caCertificate(at(1), at(2), rapid.IntRange(-50, 500).Draw(t, "days")), caCertificate(at(3), at(4), 60)),
+		{Provider: rotation.CertificateAuthority(at(5)), Problem: &inventory.Problem{Name: at(6), Message: at(0)}},
 	}
 	return s
 }

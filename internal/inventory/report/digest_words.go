@@ -113,10 +113,16 @@ func digestExpiry(e inventory.Entry) string {
 		return "expiry not known"
 	case e.DaysLeft == nil:
 		return "expires on " + digestDay(*e.NotAfter)
-	case *e.DaysLeft < 0:
-		return "expired on " + digestDay(*e.NotAfter) + digestParens(away(*e.DaysLeft))
 	}
-	return "expires on " + digestDay(*e.NotAfter) + digestParens(away(*e.DaysLeft))
+	return digestEnd(*e.NotAfter, *e.DaysLeft)
+}
+
+func digestEnd(notAfter time.Time, daysLeft int) string {
+	verb := "expires"
+	if daysLeft < 0 {
+		verb = "expired"
+	}
+	return verb + " on " + digestDay(notAfter) + digestParens(away(daysLeft))
 }
 
 // digestAddresses are the first of a list of people.
@@ -216,6 +222,9 @@ func headline(s inventory.Summary) string {
 		parts = append(parts, "a certificate has expired")
 	case expired > 1:
 		parts = append(parts, strconv.Itoa(expired)+" certificates have expired")
+	}
+	if ends := authoritiesEnd(s); ends != "" {
+		parts = append(parts, ends)
 	}
 	noun := " rotations"
 	if n := s.Actions[inventory.ActionFailed]; n > 0 {

@@ -26,6 +26,8 @@ type EventDetail struct {
 	Waiting  []EventWaiting `json:"waiting"`
 	Failed   []EventFailed  `json:"failed"`
 	Problems []EventProblem `json:"problems"`
+	// Authorities are the CAs, at most eventAuthorities.
+	Authorities []EventAuthority `json:"certificateAuthorities"`
 }
 
 // EventRun names the run.
@@ -113,6 +115,18 @@ type EventProblem struct {
 	Target  *EventTarget `json:"target"`
 }
 
+// EventAuthority is a CA. Subject is its issuing certificate's; NotAfter and
+// DaysLeft are those of the one that ends first. All three are null or empty
+// where they are not known.
+type EventAuthority struct {
+	Provider rotation.CertificateAuthority `json:"provider"`
+	Subject  string                        `json:"subject"`
+	NotAfter *time.Time                    `json:"notAfter"`
+	DaysLeft *int                          `json:"daysLeft"`
+	// Attention says, for people, what is wrong; empty where nothing is.
+	Attention string `json:"attention"`
+}
+
 // Bounds of the event's detail. EventBridge takes 256 KB an entry, which is
 // more than the detail.
 const (
@@ -120,6 +134,8 @@ const (
 	eventList     = 100     // of each list
 	eventProblems = 20
 	eventAsked    = 10
+
+	eventAuthorities = 10
 )
 
 // Detail is an EventDetail of a run.
@@ -149,7 +165,7 @@ func detailOf(s inventory.Summary, list int) EventDetail {
 			Postponed: s.Actions[inventory.ActionPostponed], Paused: s.Actions[inventory.ActionPaused], Notify: s.Actions[inventory.ActionNotify],
 			Problems: s.Run.ProblemCount, OktaCalls: s.Run.OktaCalls, RateLimited: s.Run.RateLimited, Waits: s.Run.Waits,
 		},
-		Due: []EventDue{}, Started: []EventDue{}, Waiting: []EventWaiting{}, Failed: []EventFailed{}, Problems: []EventProblem{},
+		Due: []EventDue{}, Started: []EventDue{}, Waiting: []EventWaiting{}, Failed: []EventFailed{}, Problems: []EventProblem{}, Authorities: []EventAuthority{},
 	}
 	if n := s.Nearest; n != nil && n.DaysLeft != nil && n.NotAfter != nil {
 		d.NearestExpiry = &EventNearest{Target: eventTarget(n.Target), DaysLeft: *n.DaysLeft, NotAfter: eventTime(*n.NotAfter)}
@@ -193,6 +209,14 @@ func detailOf(s inventory.Summary, list int) EventDetail {
 			problem.Target = &t
 		}
 		d.Problems = append(d.Problems, problem)
+	}
+	for _, a := range firstOf(standingsOf(s), eventAuthorities) {
+		authority := EventAuthority{Provider: rotation.CertificateAuthority(eventText(string(a.Provider), 20)), Attention: eventText(a.attention(date), 500)}
+		if a.end != nil {
+			end := eventTime(a.end.NotAfter)
+			authority.Subject, authority.NotAfter, authority.DaysLeft = eventText(a.Certificates[0].Subject, 300), &end, &a.end.DaysLeft
+		}
+		d.Authorities = append(d.Authorities, authority)
 	}
 	return d
 }

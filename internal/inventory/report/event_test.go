@@ -57,7 +57,7 @@ func TestTheEventsKeysAreThese(t *testing.T) {
 		`"nearestExpiry":{"target":{"kind":"app","id":"0oazoom","label":"Zoom"},"daysLeft":5,"notAfter":"2026-03-06T07:02:00Z"},` +
 		`"due":[{"kind":"app","id":"0oazoom","label":"Zoom","daysLeft":5,"action":"start","execution":"arn:aws:states:eu-west-1:123456789012:execution:keyturn-rotation:app-0oazoom"}],` +
 		`"started":[{"kind":"app","id":"0oazoom","label":"Zoom","daysLeft":5,"action":"start","execution":"arn:aws:states:eu-west-1:123456789012:execution:keyturn-rotation:app-0oazoom"}],` +
-		`"waiting":[],"failed":[],"problems":[]}`
+		`"waiting":[],"failed":[],"problems":[],"certificateAuthorities":[]}`
 	if diff := cmp.Diff(want, detailJSON(t, summaryOf(dueEntry("Zoom", 5, inventory.ActionStart)))); diff != "" {
 		t.Error(diff)
 	}

@@ -3,6 +3,7 @@ package report_test
 import (
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"keyturn/internal/inventory"
@@ -85,8 +86,36 @@ func org() (inventory.Summary, []inventory.Entry) {
 		SharedKeys: []inventory.SharedKey{{Kind: rotation.KindApp, Kid: wiki.Kid, NotAfter: wiki.NotAfter, Count: 2, Targets: []rotation.Target{wiki.Target, travel.Target}}}, SharedKeyCount: 1,
 		Trust: []inventory.Trust{{Kid: "7bbb", Issuer: "CN=ADFS Signing - adfs.partner.example.com", Subject: "CN=ADFS Signing - adfs.partner.example.com", NotAfter: &end, DaysLeft: &left, UsedBy: []rotation.Target{adfs.Target}}},
 	}
+	s.Authorities = []inventory.CertificateAuthority{
+		authority(rotation.AuthorityLocal, 397, issuing(250), root(4000)),
+		{Provider: rotation.AuthorityKMS, Problem: &inventory.Problem{Name: "CA.NotDescribed", Message: "the CA kms could not be described, and nobody knows here when it ends: the KMS key is disabled"}},
+	}
+	s.Run.Problems = append(s.Run.Problems, *s.Authorities[1].Problem)
+	s.Run.ProblemCount++
 	sumUp(&s, entries)
 	return s, entries
+}
+
+// authority is a CA; its certificates' days are counted from the end of the run
+// that org and summaryOf are about.
+func authority(provider rotation.CertificateAuthority, validityDays int, certificates ...inventory.AuthorityCertificate) inventory.CertificateAuthority {
+	return inventory.CertificateAuthority{Provider: provider, ValidityDays: validityDays, Certificates: certificates}
+}
+
+func issuing(days int) inventory.AuthorityCertificate {
+	return caCertificate("CN=Example SAML CA,O=Example\\, Inc.", "CN=Example Root CA 2016,O=Example\\, Inc.", days)
+}
+
+func root(days int) inventory.AuthorityCertificate {
+	return caCertificate("CN=Example Root CA 2016,O=Example\\, Inc.", "CN=Example Root CA 2016,O=Example\\, Inc.", days)
+}
+
+// caCertificate ends an hour after the days that are left.
+func caCertificate(subject, issuer string, days int) inventory.AuthorityCertificate {
+	return inventory.AuthorityCertificate{DaysLeft: days, AuthorityCertificate: rotation.AuthorityCertificate{
+		Subject: subject, Issuer: issuer, SHA256: strings.TrimSuffix(strings.Repeat("A1:", 32), ":"),
+		NotBefore: now.AddDate(-9, 0, 0), NotAfter: digestNow.Add(time.Duration(days)*rotation.Day + time.Hour),
+	}}
 }
 
 // sumUp counts as report-inventory does.

@@ -33,8 +33,9 @@ type metricDirective struct {
 // Metrics writes what is counted of a run as one line in CloudWatch's embedded
 // metric format (CloudWatch User Guide, "Embedded metric format
 // specification"): Lambda's log makes metrics of it, with the stack's name as
-// their dimension. The order of keys never changes. A dry run has none, and
-// without a known certificate there is no NearestExpiryDays.
+// their dimension. The order of keys never changes. A dry run has none, without a
+// known certificate there is no NearestExpiryDays, and without one of a CA no
+// CertificateAuthorityExpiryDays.
 func Metrics(w io.Writer, s inventory.Summary, stack string, now time.Time) error {
 	if s.Run.DryRun {
 		return nil
@@ -50,6 +51,20 @@ func Metrics(w io.Writer, s inventory.Summary, stack string, now time.Time) erro
 	if s.Nearest != nil && s.Nearest.DaysLeft != nil {
 		count("NearestExpiryDays", *s.Nearest.DaysLeft)
 	}
+	unknown := 0
+	var first *inventory.AuthorityCertificate
+	for _, a := range s.Authorities {
+		if a.Problem != nil {
+			unknown++
+		}
+		if end := a.FirstEnd(); end != nil && (first == nil || end.NotAfter.Before(first.NotAfter)) {
+			first = end
+		}
+	}
+	if first != nil {
+		count("CertificateAuthorityExpiryDays", first.DaysLeft)
+	}
+	count("CertificateAuthorityProblems", unknown)
 	count("Due", s.DueCount)
 	count("Waiting", len(waitingOf(s)))
 	count("Started", startedCount(s))

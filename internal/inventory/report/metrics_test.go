@@ -18,10 +18,10 @@ func TestTheMetricsAreOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"_aws":{"Timestamp":1772344920000,"CloudWatchMetrics":[{"Namespace":"Keyturn","Dimensions":[["Stack"]],"Metrics":[` +
-		`{"Name":"NearestExpiryDays","Unit":"Count"},{"Name":"Due","Unit":"Count"},{"Name":"Waiting","Unit":"Count"},{"Name":"Started","Unit":"Count"},` +
+		`{"Name":"NearestExpiryDays","Unit":"Count"},{"Name":"CertificateAuthorityExpiryDays","Unit":"Count"},{"Name":"CertificateAuthorityProblems","Unit":"Count"},{"Name":"Due","Unit":"Count"},{"Name":"Waiting","Unit":"Count"},{"Name":"Started","Unit":"Count"},` +
 		`{"Name":"FailedToStart","Unit":"Count"},{"Name":"FailedLately","Unit":"Count"},{"Name":"OktaCalls","Unit":"Count"},{"Name":"RateLimited","Unit":"Count"},` +
 		`{"Name":"Problems","Unit":"Count"},{"Name":"Incomplete","Unit":"Count"}]}]},"Stack":"keyturn-prod",` +
-		`"NearestExpiryDays":-2,"Due":29,"Waiting":1,"Started":25,"FailedToStart":1,"FailedLately":2,"OktaCalls":830,"RateLimited":3,"Problems":3,"Incomplete":1}` + "\n"
+		`"NearestExpiryDays":-2,"CertificateAuthorityExpiryDays":60,"CertificateAuthorityProblems":1,"Due":29,"Waiting":1,"Started":25,"FailedToStart":1,"FailedLately":2,"OktaCalls":830,"RateLimited":3,"Problems":3,"Incomplete":1}` + "\n"
 	if b.String() != want {
 		t.Errorf("got\n%s, want\n%s", b.String(), want)
 	}
@@ -73,6 +73,9 @@ func TestTheMetricsFollowTheSpecification(t *testing.T) {
 				}
 				names[m.Name] = true
 			}
+			if names["CertificateAuthorityExpiryDays"] != (len(s.Authorities) > 0) {
+				t.Errorf("of %d CAs it says %v", len(s.Authorities), root["CertificateAuthorityExpiryDays"])
+			}
 			if names["NearestExpiryDays"] != (s.Nearest != nil) || len(root) != len(names)+2 {
 				t.Errorf("there are %v", root)
 			}
@@ -97,4 +100,18 @@ func TestMetricsThatCannotBeWrittenAreAnError(t *testing.T) {
 	if err := report.Metrics(brokenPipe{}, usualRun(), "keyturn", digestNow); err == nil {
 		t.Error("no error")
 	}
+}
+
+// metricOf is a metric's value; -1000 where it is not there.
+func metricOf(t *testing.T, line []byte, name string) int {
+	t.Helper()
+	var values map[string]any
+	if err := json.Unmarshal(line, &values); err != nil {
+		t.Fatal(err)
+	}
+	value, is := values[name].(float64)
+	if !is {
+		return -1000
+	}
+	return int(value)
 }

@@ -113,6 +113,7 @@ func (v view) head() g.Node {
 		section("due", "What is due", v.due()),
 		section("waiting", "What waits for whom", v.waiting()),
 		section("failed", "What failed lately", v.failed()),
+		g.Iff(len(v.Authorities) > 0, func() g.Node { return section("authorities", "Certificate authorities", v.authorities()) }),
 		g.Iff(v.Run.ProblemCount > 0, func() g.Node { return section("problems", "Problems of this run", v.problems()) }),
 		g.Raw("<section id=all aria-labelledby=all-h><h2 id=all-h>All targets</h2>"),
 		v.controls(),
@@ -127,7 +128,7 @@ func (v view) banners() []g.Node {
 	if !v.Run.Complete {
 		all = append(all, h.P(h.Class("banner bad"), h.Strong(g.Text("Not complete. ")), g.Text("A list of Okta's could not be read to its end. Targets of an earlier run stand in, marked as stale.")))
 	}
-	return all
+	return append(all, v.authorityBanners()...)
 }
 
 // figures are the numbers that people look at first.

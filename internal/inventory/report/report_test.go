@@ -120,6 +120,10 @@ func TestTextOfOthersStaysText(t *testing.T) {
 	s.Trust[0].Subject, s.Trust[0].Kid = hostile, hostile
 	s.SharedKeys[0].Kid, s.SharedKeys[0].Targets[0].Label = hostile, hostile
 	s.Run.Problems = append(s.Run.Problems, inventory.Problem{Name: hostile, Message: hostile})
+	s.Authorities = []inventory.CertificateAuthority{
+		authority(hostile, 397, caCertificate("CN="+hostile, hostile, 250), caCertificate(hostile, "CN="+hostile, 50)),
+		{Provider: hostile, Problem: &inventory.Problem{Name: hostile, Message: hostile}},
+	}
 	sumUp(&s, entries)
 	d := report.Digest(s, "https://example.com/")
 	for where, text := range map[string]string{"page": page(t, s, entries), "mail": d.HTML} {

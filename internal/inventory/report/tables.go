@@ -272,12 +272,32 @@ func (v view) trust() g.Node {
 	}
 }
 
-// commonName is the CN of a distinguished name, or all of it.
+// commonName is the CN of a distinguished name (RFC 2253), or all of it.
 func commonName(dn string) string {
-	for part := range strings.SplitSeq(dn, ",") {
-		if cn, found := strings.CutPrefix(strings.TrimSpace(part), "CN="); found && cn != "" {
+	rest := dn
+	for rest != "" {
+		var part strings.Builder
+		escaped := false
+		end := strings.IndexFunc(rest, func(r rune) bool {
+			switch {
+			case escaped:
+				escaped = false
+			case r == '\\':
+				escaped = true
+				return false
+			case r == ',' || r == '+':
+				return true
+			}
+			part.WriteRune(r)
+			return false
+		})
+		if cn, found := strings.CutPrefix(strings.TrimSpace(part.String()), "CN="); found && cn != "" {
 			return cn
 		}
+		if end < 0 {
+			break
+		}
+		rest = rest[end+1:]
 	}
 	return dn
 }

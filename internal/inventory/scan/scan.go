@@ -138,12 +138,12 @@ func (a Apps) Run(ctx context.Context, in inventory.ListAppsInput) (inventory.Li
 			return none, err
 		}
 		until := wait.until.UTC().Truncate(time.Second).Add(time.Second)
-		return inventory.ListAppsOutput{ResumeAt: &until, Reason: wait.reason, DryRun: in.Request.DryRun}, nil
+		return inventory.ListAppsOutput{ResumeAt: &until, Reason: wait.reason, DryRun: in.Request.DryRun, Authorities: policy.Authorities()}, nil
 	case err != nil:
 		_ = r.note(ctx) // counts only
 		return none, err
 	}
-	return inventory.ListAppsOutput{Done: true, DryRun: in.Request.DryRun}, nil
+	return inventory.ListAppsOutput{Done: true, DryRun: in.Request.DryRun, Authorities: policy.Authorities()}, nil
 }
 
 func (r *run) scan(ctx context.Context) error {

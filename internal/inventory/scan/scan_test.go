@@ -674,6 +674,41 @@ func TestAPolicyThatCannotBeUsedEndsTheRunBeforeItAsks(t *testing.T) {
 	}
 }
 
+func TestTheCAsThatThePolicyLeadsToAreToBeDescribed(t *testing.T) {
+	l := newLab(t, oktasim.Limits{Apps: 10, App: 10, API: oktasim.Unlimited})
+	for i := range 20 {
+		l.app(fmt.Sprint("App ", i), 100)
+	}
+	l.policy = `{"validityDays": 200, "rules": [{"match": {"label": "App 1"}, "validityDays": 300}, {"match": {"label": "App 3"}, "certificateAuthority": "stepca"}, {"match": {"label": "App 2"}, "mode": "off", "validityDays": 800}, {"match": {"label": "Gone"}, "certificateAuthority": "kms", "validityDays": 900}]}`
+	want := []rotation.CertificateAuthority{rotation.AuthorityLocal, rotation.AuthorityKMS, rotation.AuthorityStepCA}
+	in := l.begin()
+	// At every call: the state machine goes by what the last one says.
+	for {
+		out, err := l.function().Run(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(out.Authorities, want) {
+			t.Errorf("in pass %d they are %q, want %q", in.Pass, out.Authorities, want)
+		}
+		if out.Done {
+			break
+		}
+		in.Pass++
+		l.clock.set(*out.ResumeAt)
+	}
+	if in.Pass == 0 {
+		t.Error("the run did not wait")
+	}
+	if out, err := l.function().Run(t.Context(), in); err != nil || !slices.Equal(out.Authorities, want) {
+		t.Errorf("asked again: %q, %v", out.Authorities, err)
+	}
+	// The longest that a target gets which is there, and not off.
+	if got := l.read(in.Run.ID).listing.ValidityDays; len(got) != 2 || got[rotation.AuthorityLocal] != 300 || got[rotation.AuthorityStepCA] != 200 {
+		t.Errorf("the longest validity is %v", got)
+	}
+}
+
 func TestARunThatIsThroughIsThrough(t *testing.T) {
 	l := newLab(t, unlimited)
 	l.app("Salesforce – EMEA", 20)

@@ -37,6 +37,7 @@ func (r *run) settle(ctx context.Context, todo todoHead) error {
 	s := &settling{run: r, memory: m, now: r.Now().UTC(), seen: map[digest]struct{}{}, uses: map[digest]int32{}, trust: map[string]*inventory.Trust{}, rows: rows, listed: map[rotation.Kind]bool{}, found: &sorted{spool: found}}
 	s.listing.Org = r.Okta.OrgURL()
 	s.listing.Mode, s.listing.MaxRotations = r.policy.Settings().Mode, r.policy.Settings().MaxRotations
+	s.listing.ValidityDays = map[rotation.CertificateAuthority]int{}
 	s.listing.Run = inventory.Run{ID: r.in.Run.ID, Execution: r.in.Run.Execution, StartedAt: r.in.Run.At.UTC(), DryRun: r.in.Request.DryRun, Complete: true}
 	for _, p := range todo.Problems {
 		s.problem(p)
@@ -369,6 +370,9 @@ func (s *settling) entryOf(found row) (inventory.Entry, error) {
 func (s *settling) settingsOf(e *inventory.Entry) rotation.Settings {
 	settings, rule := s.policy.For(e.Target, e.Kid)
 	e.Rule, e.Mode, e.RotateBeforeDays, e.SharedKey, e.Approvers = rule, settings.Mode, settings.RotateBeforeDays, settings.SharedKey, settings.Approvers
+	if days := s.listing.ValidityDays; settings.Mode != rotation.ModeOff {
+		days[settings.CertificateAuthority] = max(days[settings.CertificateAuthority], settings.ValidityDays)
+	}
 	return settings
 }
 

@@ -173,7 +173,7 @@ func (r Rotations) running(ctx context.Context) (*runs, []inventory.Problem, err
 // token and is not kept.
 func (r *run) waits(in *rotation.RequestUploadInput, sent time.Time) {
 	r.Stage, r.kid = in.Stage, in.OldKey.Kid
-	r.Asked = slices.Clone(in.Policy.Approvers)
+	r.Asked = slices.Clone(in.Asked())
 	if in.Escalate {
 		r.Asked = append(r.Asked, in.Policy.EscalateTo...)
 	}
@@ -182,8 +182,8 @@ func (r *run) waits(in *rotation.RequestUploadInput, sent time.Time) {
 	}
 	deadline := in.Deadline(sent).UTC()
 	r.AnswerBy = &deadline
-	if in.Stage == rotation.StageUpload && in.Round > 0 {
-		// A reminder: the first message went out right after the inspection,
+	if (in.Stage == rotation.StageUpload || in.Stage == rotation.StageCertificate) && in.Round > 0 {
+		// A reminder: at the earliest the first message went out right after the inspection,
 		// from which AnswerBy counts.
 		first := in.AnswerBy.Add(-time.Duration(in.Policy.GiveUpDays) * rotation.Day)
 		if first.Before(r.StartedAt) {
