@@ -14,6 +14,7 @@ import (
 
 	"keyturn/internal/ca"
 	"keyturn/internal/ca/cacert"
+	"keyturn/internal/ca/manual"
 )
 
 func (p program) accept(ctx context.Context, flags *flag.FlagSet, args []string) error {
@@ -103,11 +104,27 @@ func readCertificates(path string) (ca.Chain, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be read: %w", path, bare(err))
 	}
-	certs, err := cacert.Parse(content)
+	chain, err := parseCertificates(content)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return certs, nil
+	return chain, nil
+}
+
+// parseCertificates reads them as CAs hand them out; see manual.Read, whose
+// remedies are for a page.
+func parseCertificates(content []byte) (ca.Chain, error) {
+	read, err := manual.Read(content)
+	var e *ca.Error
+	switch {
+	case errors.As(err, &e) && e.Name == ca.NamePrivateKey:
+		return nil, errors.New("there is a private key in it, which is not asked for: name a file with certificates alone")
+	case errors.As(err, &e):
+		return nil, fmt.Errorf("%s: give certificates in PEM or DER; from a .p7b, openssl pkcs7 -print_certs makes PEM (-inform DER unless it is text)", e.Message)
+	case err != nil:
+		return nil, err
+	}
+	return append(ca.Chain{read.Leaf}, read.Chain...), nil
 }
 
 // waitingKey finds the key that init has made; file is where it was, if not in

@@ -596,8 +596,8 @@ func TestAnswersAreRefused(t *testing.T) {
 		{"chain[1] is CN=Example Root: its pathlen allows 0 CAs below it, and there are 1; issue from a CA that is allowed to have certificates below it", "ca", "narrow.pem"},
 		{"answer.issuer is CN=Example Root: its certificate is missing, so that the signature cannot be checked; give the file with the root's certificate too, and those of CAs in between", "ca", "alone.pem"},
 		{"missing.pem cannot be read: no such file or directory", "ca", "missing.pem"},
-		{"ca/request.pem: content is a request: certificates are wanted, in PEM or DER; give the certificate that the root made from it", "ca", "ca/request.pem"},
-		{"ca/key.pem: chain: PEM block 1 is not a certificate; give a list of PEM blocks BEGIN CERTIFICATE, nothing else", "ca", "ca/key.pem"},
+		{"ca/request.pem: this is a certificate request (CSR): what the CA is asked to sign, and not what it has signed: give certificates in PEM or DER; from a .p7b, openssl pkcs7 -print_certs makes PEM (-inform DER unless it is text)", "ca", "ca/request.pem"},
+		{"ca/key.pem: there is a private key in it, which is not asked for: name a file with certificates alone", "ca", "ca/key.pem"},
 		{"no/request.pem cannot be read: no such file or directory; name the folder that keyturn ca init -request has made", "no", "good.pem"},
 	} {
 		fails(t, 1, "error: "+test.message, "ca", "accept", "-provider", "local", "-dir", test.dir, test.answer)
@@ -852,9 +852,9 @@ func TestThereIsNothingToShow(t *testing.T) {
 		{"the secret waiting/ca has a key, whose request waits for the root's answer: bring it with keyturn ca accept", []string{"-secret", "waiting/ca"}},
 		{"the secret missing/ca does not exist in eu-west-1: deploy the stack first, which makes it ({stack name}/ca), or use -dir", []string{"-secret", "missing/ca"}},
 		{"the parameter /missing does not exist in eu-west-1: make it with keyturn ca init -provider kms", []string{"-parameter", "/missing"}},
-		{"the parameter /other: chain: no certificate in it; give a list of PEM blocks BEGIN CERTIFICATE, nothing else", []string{"-parameter", "/other"}},
+		{"the parameter /other: this is not a certificate, or not one in a known form: give certificates in PEM or DER; from a .p7b, openssl pkcs7 -print_certs makes PEM (-inform DER unless it is text)", []string{"-parameter", "/other"}},
 		{"missing.pem cannot be read: no such file or directory", []string{"missing.pem"}},
-		{"key.pem: chain: PEM block 1 is not a certificate; give a list of PEM blocks BEGIN CERTIFICATE, nothing else", []string{"key.pem"}},
+		{"key.pem: there is a private key in it, which is not asked for: name a file with certificates alone", []string{"key.pem"}},
 	} {
 		fails(t, 1, "error: "+test.message, append([]string{"ca", "show"}, test.args...)...)
 	}

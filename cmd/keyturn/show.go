@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"keyturn/internal/ca"
-	"keyturn/internal/ca/cacert"
 	"keyturn/internal/ca/local"
 )
 
@@ -60,7 +59,7 @@ func (p program) load(ctx context.Context, secretName, parameter, file string) (
 		if bytes.HasPrefix(bytes.TrimSpace(content), []byte("{")) {
 			chain, err = secretChain(content)
 		} else {
-			chain, err = cacert.Parse(content)
+			chain, err = parseCertificates(content)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
@@ -76,7 +75,7 @@ func (p program) load(ctx context.Context, secretName, parameter, file string) (
 		if err != nil {
 			return nil, err
 		}
-		chain, err := cacert.Parse([]byte(value))
+		chain, err := parseCertificates([]byte(value))
 		if err != nil {
 			return nil, fmt.Errorf("the parameter %s: %w", parameter, err)
 		}

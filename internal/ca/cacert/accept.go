@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/asn1"
 	"fmt"
 	"slices"
 	"strings"
@@ -73,36 +72,6 @@ func Accept(certs []*x509.Certificate, request *x509.CertificateRequest, now tim
 	}
 	a.Warnings = warnings(a.Chain, request)
 	return a, nil
-}
-
-// Parse reads certificates as CAs hand them out: PEM, or one certificate in DER.
-// All else is refused as Certificate.BadChain.
-func Parse(answer []byte) ([]*x509.Certificate, error) {
-	if cert, err := x509.ParseCertificate(answer); err == nil {
-		return []*x509.Certificate{cert}, nil
-	}
-	refuse := func(kind, remedy string) error {
-		return &ca.Error{Name: ca.NameBadChain, Field: "content", Value: kind, Message: "certificates are wanted, in PEM or DER", Remedy: remedy}
-	}
-	const convert = "convert it: openssl pkcs7 -print_certs -in FILE.p7b -out answer.pem, with -inform DER if it is not text"
-	var outer struct {
-		Type asn1.ObjectIdentifier
-		Rest asn1.RawValue `asn1:"optional"`
-	}
-	if _, err := asn1.Unmarshal(answer, &outer); err == nil && outer.Type.Equal(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}) {
-		return nil, refuse("PKCS #7", convert)
-	}
-	switch {
-	case bytes.Contains(answer, []byte("-----BEGIN PKCS7-----")):
-		return nil, refuse("PKCS #7", convert)
-	case bytes.Contains(answer, []byte("-----BEGIN CERTIFICATE REQUEST-----")), bytes.Contains(answer, []byte("-----BEGIN NEW CERTIFICATE REQUEST-----")):
-		return nil, refuse("a request", "give the certificate that the root made from it")
-	}
-	chain, err := ca.ParseChain(answer)
-	if err != nil {
-		return nil, err
-	}
-	return chain, nil
 }
 
 func names(certs []*x509.Certificate) string {

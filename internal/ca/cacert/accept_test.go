@@ -1,17 +1,14 @@
 package cacert_test
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/pem"
 	"math/big"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -247,50 +244,5 @@ func TestWhatIsAcceptedSigns(t *testing.T) {
 	})
 	if accepted == 0 {
 		t.Error("nothing was accepted: the property says nothing")
-	}
-}
-
-func TestCertificatesAreReadAsCAsHandThemOut(t *testing.T) {
-	p := theCompany()
-	ours := p.sign(theRequest(), nil)
-	chain := append(ca.Chain{ours}, p.certs...)
-	// SignedData without content and signers, as OpenSSL's crl2pkcs7 writes it.
-	p7b := must(asn1.Marshal(struct {
-		Type asn1.ObjectIdentifier
-		Data asn1.RawValue
-	}{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}, asn1.RawValue{Class: asn1.ClassContextSpecific, IsCompound: true, Bytes: []byte{5, 0}}}))
-	block := func(kind string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}) }
-	key := must(x509.MarshalPKCS8PrivateKey(keys["p256"]()))
-
-	for title, answer := range map[string][]byte{
-		"PEM":                    chain.PEM(),
-		"PEM with Windows' ends": bytes.ReplaceAll(chain.PEM(), []byte("\n"), []byte("\r\n")),
-		"PEM with text":          slices.Concat([]byte("subject=CN = Example\n"), chain[:1].PEM(), []byte("issuer=CN = Root\n"), chain[1:].PEM()),
-	} {
-		got, err := cacert.Parse(answer)
-		if err != nil || len(got) != 3 || !got[0].Equal(ours) {
-			t.Errorf("%s: %d certificates, %v", title, len(got), err)
-		}
-	}
-	if got, err := cacert.Parse(ours.Raw); err != nil || len(got) != 1 || !got[0].Equal(ours) {
-		t.Errorf("DER: %d certificates, %v", len(got), err)
-	}
-	for _, test := range []struct {
-		title  string
-		answer []byte
-		want   string
-	}{
-		{"PKCS #7", p7b, "openssl pkcs7"},
-		{"PKCS #7 in PEM", block("PKCS7", p7b), "openssl pkcs7"},
-		{"the request", block("CERTIFICATE REQUEST", theRequest().Raw), "the certificate that the root made"},
-		{"Windows' request", block("NEW CERTIFICATE REQUEST", theRequest().Raw), "the certificate that the root made"},
-		{"a key", block("PRIVATE KEY", key), "not a certificate"},
-		{"nothing", nil, "no certificate"},
-		{"text", []byte("approved, see ticket 4711"), "no certificate"},
-	} {
-		_, err := cacert.Parse(test.answer)
-		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: %v, want that it says %q", test.title, err, test.want)
-		}
 	}
 }
