@@ -100,12 +100,20 @@ func (a *Authorities) make(ctx context.Context, name rotation.CertificateAuthori
 		if err != nil {
 			return nil, err
 		}
+		fingerprint, err := a.variable(name, "STEP_CA_FINGERPRINT", "StepCaFingerprint is empty")
+		if err != nil {
+			return nil, err
+		}
+		provisioner, err := a.variable(name, "STEP_CA_PROVISIONER", "StepCaProvisioner is empty")
+		if err != nil {
+			return nil, err
+		}
 		value, err := a.secret(ctx, name, "STEP_CA_SECRET_ARN", "StepCaSecretArn is empty")
 		if err != nil {
 			return nil, err
 		}
 		return stepca.New(ctx, stepca.Config{
-			URL: url, Fingerprint: a.getenv("STEP_CA_FINGERPRINT"), Provisioner: a.getenv("STEP_CA_PROVISIONER"),
+			URL: url, Fingerprint: fingerprint, Provisioner: provisioner,
 			Secret: value, Now: a.now, Random: rand.Reader,
 		})
 	case rotation.AuthorityManual:

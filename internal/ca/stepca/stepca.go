@@ -47,6 +47,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -232,7 +233,7 @@ func (a *Authority) Sign(ctx context.Context, r ca.Request) (ca.Certificate, err
 	if n := len(cert.Chain); n > 0 {
 		top = cert.Chain[n-1]
 	}
-	if ours, err := (ca.Chain{a.root}).Issued(top); err == nil && ours && !top.Equal(a.root) {
+	if ours, err := (ca.Chain{a.root}).Issued(top); err == nil && ours && !slices.ContainsFunc(cert.Chain, a.root.Equal) {
 		cert.Chain = append(cert.Chain, a.root)
 	}
 	return cert, nil
