@@ -3,7 +3,10 @@ package workflow
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -14,8 +17,13 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"keyturn/internal/ca"
+	"keyturn/internal/ca/cacert"
+	"keyturn/internal/ca/kms"
 	"keyturn/internal/localca"
 	"keyturn/internal/oktasim"
 	"keyturn/internal/playground"
@@ -398,13 +406,13 @@ func TestDiscoveryKnowsWhenTheCAsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said []string
-	for _, ca := range found.CertificateAuthorities {
-		words := []string{ca.Provider}
-		for _, c := range ca.Certificates {
+	for _, authority := range found.CertificateAuthorities {
+		words := []string{authority.Provider}
+		for _, c := range authority.Certificates {
 			words = append(words, fmt.Sprintf("%s %t", c.Subject, c.DaysLeft > 365*4))
 		}
-		if ca.Problem != nil {
-			words = append(words, ca.Problem.Name)
+		if authority.Problem != nil {
+			words = append(words, authority.Problem.Name)
 		}
 		said = append(said, strings.Join(words, " "))
 	}
@@ -415,4 +423,52 @@ func TestDiscoveryKnowsWhenTheCAsEnd(t *testing.T) {
 		"stepca CA.NotDescribed",
 		"manual CN=Example Demo Security Team CA true CN=Example Demo Root true",
 	}, said)
+}
+
+// TestEveryKindOfKMSKeySigns has a CA of its own for each, in the local KMS.
+func TestEveryKindOfKMSKeySigns(t *testing.T) {
+	parallel(t)
+	client := awskms.NewFromConfig(stack.Cloud.Config())
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "Wiki SAML signing"}}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for spec, algorithm := range map[kmstypes.KeySpec]x509.SignatureAlgorithm{
+		kmstypes.KeySpecRsa2048: x509.SHA256WithRSA, kmstypes.KeySpecRsa3072: x509.SHA256WithRSA, kmstypes.KeySpecRsa4096: x509.SHA256WithRSA,
+		kmstypes.KeySpecEccNistP256: x509.ECDSAWithSHA256, kmstypes.KeySpecEccNistP384: x509.ECDSAWithSHA384,
+	} {
+		t.Run(string(spec), func(t *testing.T) {
+			made, err := client.CreateKey(t.Context(), &awskms.CreateKeyInput{KeySpec: spec, KeyUsage: kmstypes.KeyUsageTypeSignVerify})
+			if err != nil {
+				t.Fatal(err)
+			}
+			signer, err := kms.NewSigner(t.Context(), client, *made.KeyMetadata.Arn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			chain, err := cacert.SelfSign(signer, cacert.Plan{CommonName: "Example CA"}, 10, time.Now(), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			authority, err := kms.New(t.Context(), client, *made.KeyMetadata.Arn, chain.PEM(), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, kind := range bothKinds {
+				r := ca.Request{CSR: csr, Kind: string(kind), ValidityDays: 397, Now: time.Now()}
+				signed, err := authority.Sign(t.Context(), r)
+				if err == nil {
+					err = ca.Check(signed, r, authority)
+				}
+				if err != nil {
+					t.Fatalf("%s: %v", kind, err)
+				}
+				same(t, "the signature", algorithm, signed.Leaf.SignatureAlgorithm)
+			}
+		})
+	}
 }

@@ -200,7 +200,16 @@ func (r *running) request(to string) localaws.Mail {
 	r.t.Helper()
 	return r.mail(to, r.started, r.reference(), func() {
 		// A rotation that ended without asking would be waited for in vain.
-		if out := r.describe(); out.StopDate != nil {
+		out := r.describe()
+		if out.StopDate == nil {
+			return
+		}
+		// What it sent last may not have been heard of yet.
+		box, err := r.p.Cloud.Mails(r.ctx)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if len(r.own(box, to)) == 0 {
 			r.t.Fatalf("the rotation ended %s without asking %s: %s", out.Status, to, aws.ToString(out.Cause))
 		}
 	})

@@ -19,9 +19,12 @@ import (
 )
 
 // sent are this rotation's mails to an address so far, the oldest first.
-func (r *running) sent(to string) []localaws.Mail {
+func (r *running) sent(to string) []localaws.Mail { return r.own(mails.all(), to) }
+
+// own are those of the mails that are this rotation's.
+func (r *running) own(all []localaws.Mail, to string) []localaws.Mail {
 	var found []localaws.Mail
-	for _, m := range mails.all() {
+	for _, m := range all {
 		if strings.Contains(m.Text, r.reference()) && slices.Equal(m.To, []string{to}) {
 			found = append(found, m)
 		}
@@ -34,12 +37,22 @@ func (r *running) nth(to string, n int) (localaws.Mail, string) {
 	r.t.Helper()
 	var mail localaws.Mail
 	r.until(fmt.Sprintf("mail %d to %s", n, to), func() bool {
-		if out := r.describe(); out.StopDate != nil {
-			r.t.Fatalf("the rotation ended %s before mail %d to %s", out.Status, n, to)
+		ended := r.describe().StopDate != nil
+		all := r.sent(to)
+		if ended && len(all) < n {
+			// What it sent last may not have been heard of yet.
+			box, err := r.p.Cloud.Mails(r.ctx)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			all = r.own(box, to)
 		}
-		if all := r.sent(to); len(all) >= n {
+		if len(all) >= n {
 			mail = all[n-1]
 			return true
+		}
+		if ended {
+			r.t.Fatalf("the rotation ended before mail %d to %s", n, to)
 		}
 		return false
 	})
