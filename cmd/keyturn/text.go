@@ -67,7 +67,7 @@ func (p program) describe(chain ca.Chain) {
 			p.fact("issuer", c.Issuer.String())
 		}
 		p.fact("valid", fmt.Sprintf("%s to %s (%s)", minute(c.NotBefore), minute(c.NotAfter), p.left(c)))
-		p.fact("key", cacert.KeyText(c.PublicKey))
+		p.fact("key", ca.KeyText(c.PublicKey))
 		p.fact("signature", c.SignatureAlgorithm.String())
 		p.fact("path length", pathLength(c))
 		p.fact("names", namesText(c))
@@ -80,7 +80,7 @@ func (p program) describe(chain ca.Chain) {
 func (p program) describeRequest(r *x509.CertificateRequest) {
 	p.printf("\n")
 	p.fact("subject", r.Subject.String())
-	p.fact("key", cacert.KeyText(r.PublicKey))
+	p.fact("key", ca.KeyText(r.PublicKey))
 	sum := sha256.Sum256(r.RawSubjectPublicKeyInfo)
 	p.fact("key SHA-256", colons(sum[:]))
 }

@@ -156,7 +156,7 @@ func checkHolder(c Certificate, csr *x509.CertificateRequest) *Error {
 		}
 	case !sameKeys:
 		return &Error{
-			Name: NameMismatch, Field: "certificate.publicKey", Value: keyText(c.Leaf.PublicKey),
+			Name: NameMismatch, Field: "certificate.publicKey", Value: KeyText(c.Leaf.PublicKey),
 			Message: "not the public key of the request: this is another certificate, for " + printable(c.Leaf.Subject.String()),
 			Remedy:  "have the request that is pending in Okta signed, and bring the certificate made from it",
 		}
@@ -202,7 +202,7 @@ func checkStrength(leaf *x509.Certificate, path []link) *Error {
 	for _, cert := range path {
 		if !strongCAKey(cert.PublicKey) {
 			return &Error{
-				Name: NameWeakKey, Field: cert.field + ".publicKey", Value: keyText(cert.PublicKey),
+				Name: NameWeakKey, Field: cert.field + ".publicKey", Value: KeyText(cert.PublicKey),
 				Message: "too weak", Remedy: "use a CA with RSA from 2048 bits or ECDSA from P-256",
 			}
 		}
@@ -546,7 +546,7 @@ func (c Chain) CheckIssuer(key crypto.PublicKey) error {
 			"put the issuing CA's certificate first, and configure the key that belongs to it", nil)
 	}
 	if _, err := signatureAlgorithm(key); err != nil {
-		return bad("key", keyText(key), err.Error(), leafKeyRemedy, nil)
+		return bad("key", KeyText(key), err.Error(), leafKeyRemedy, nil)
 	}
 	if err := c.CheckCAs(); err != nil {
 		return err
@@ -585,7 +585,7 @@ func (c Chain) CheckCAs() error {
 	for i, cert := range c {
 		part, message, remedy := caFlaw(cert)
 		if part == "" && !strongCAKey(cert.PublicKey) {
-			part, message = "publicKey", "weak key, "+keyText(cert.PublicKey)
+			part, message = "publicKey", "weak key, "+KeyText(cert.PublicKey)
 			remedy = "use a CA with RSA from 2048 bits or ECDSA from P-256"
 		}
 		if part != "" {
@@ -606,7 +606,7 @@ func signatureAlgorithm(key crypto.PublicKey) (x509.SignatureAlgorithm, error) {
 	if _, ok := key.(*rsa.PublicKey); ok {
 		return x509.SHA256WithRSA, nil
 	}
-	if keyText(key) == "ECDSA on P-384" {
+	if KeyText(key) == "ECDSA on P-384" {
 		return x509.ECDSAWithSHA384, nil
 	}
 	return x509.ECDSAWithSHA256, nil

@@ -30,7 +30,7 @@ func ParseCSR(der []byte) (*x509.CertificateRequest, error) {
 	// that does not say whose they are.
 	if !strongLeafKey(csr.PublicKey) {
 		return nil, &Error{
-			Name: NameCSRInvalid, Field: "csr.publicKey", Value: keyText(csr.PublicKey),
+			Name: NameCSRInvalid, Field: "csr.publicKey", Value: KeyText(csr.PublicKey),
 			Message: "too weak to be signed", Remedy: leafKeyRemedy,
 		}
 	}
@@ -97,7 +97,7 @@ func (r Request) parse() (*x509.CertificateRequest, error) {
 	// is forbidden in certificates of EC keys (RFC 8813, section 3).
 	if _, ok := csr.PublicKey.(*rsa.PublicKey); r.Kind == KindIDP && !ok {
 		return nil, &Error{
-			Name: NameCSRInvalid, Field: "csr.publicKey", Value: keyText(csr.PublicKey),
+			Name: NameCSRInvalid, Field: "csr.publicKey", Value: KeyText(csr.PublicKey),
 			Message: "Okta also decrypts with an IdP's key, which takes RSA",
 			Remedy:  "revoke the request and generate one with an RSA key of 2048 bits or more",
 		}
@@ -126,7 +126,8 @@ func strongCAKey(key crypto.PublicKey) bool {
 	return false
 }
 
-func keyText(key crypto.PublicKey) string {
+// KeyText says what kind of key it is, such as RSA with 2048 bits.
+func KeyText(key crypto.PublicKey) string {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
 		return fmt.Sprintf("RSA with %d bits", k.N.BitLen())

@@ -271,19 +271,8 @@ func algorithmOf(key crypto.PublicKey) (x509.SignatureAlgorithm, error) {
 			return x509.ECDSAWithSHA384, nil
 		}
 	}
-	return 0, wrong("key", KeyText(key), "partners' software cannot be expected to verify its signatures",
+	return 0, wrong("key", ca.KeyText(key), "partners' software cannot be expected to verify its signatures",
 		"use RSA with 2048 bits or more, or ECDSA on P-256 or P-384")
-}
-
-// KeyText says what kind of key it is, such as "RSA with 3072 bits".
-func KeyText(key crypto.PublicKey) string {
-	switch k := key.(type) {
-	case *rsa.PublicKey:
-		return fmt.Sprintf("RSA with %d bits", k.N.BitLen())
-	case *ecdsa.PublicKey:
-		return "ECDSA on " + k.Curve.Params().Name
-	}
-	return strings.TrimPrefix(fmt.Sprintf("%T", key), "*")
 }
 
 // keyID hashes the key's bits without their ASN.1 wrapping, as RFC 7093 says.
