@@ -637,7 +637,8 @@ func TestBrowserADeadLinkSaysWhatToDo(t *testing.T) {
 	t.Run("a newer one was sent, and then the rotation has ended", func(t *testing.T) {
 		t.Parallel()
 		s := app(t)
-		r := s.rotate(policy{"giveUpDays": 20, "reminderHours": 72})
+		// One reminder, and then as much time again for the person.
+		r := s.rotate(policy{"giveUpDays": 19, "reminderHours": 24 * 10})
 		_, first := r.nth(playground.Approver, 1)
 		v, without := visit(t), visit(t, browser.NoScript)
 		mail, second := r.nth(playground.Approver, 2)
