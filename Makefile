@@ -19,6 +19,8 @@ STEPS     := $(notdir $(wildcard functions/*))
 # Tests of the root module, then those of test/, on the deployed local stack.
 # JUnit and JSON files are for CI; the closing lines say how many tests ran.
 TEST_LOGS ?= build/test
+# What the tests saw of Okta and AWS, for test/audit.
+RECORDS    = $(CURDIR)/build/records
 GOTESTSUM_FLAGS := --format pkgname --hide-summary=skipped
 
 .DEFAULT_GOAL := help
@@ -46,10 +48,12 @@ build: ## build all functions for Lambda into build/ (ARCH=arm64 or amd64)
 	@rmdir build/bin && ls -l build/*/bootstrap | awk '{printf "  %-42s %5.1f MB\n", $$NF, $$5 / 1e6}'
 
 test: setup ## run everything that is tested, with the race detector
-	@mkdir -p $(TEST_LOGS)
-	$(TOOL) gotestsum $(GOTESTSUM_FLAGS) --jsonfile $(TEST_LOGS)/unit.json -- -race ./...
+	@rm -rf $(RECORDS) && mkdir -p $(TEST_LOGS) $(RECORDS)
+	KEYTURN_RECORDS=$(RECORDS) $(TOOL) gotestsum $(GOTESTSUM_FLAGS) --jsonfile $(TEST_LOGS)/unit.json -- -race -count=1 ./...
 	KEYTURN_BROWSER=$$(tools/browser) && export KEYTURN_BROWSER && cd test && \
-		go tool -modfile=../tools/go.mod gotestsum $(GOTESTSUM_FLAGS) --jsonfile ../$(TEST_LOGS)/e2e.json -- -race -count=1 ./...
+		KEYTURN_RECORDS=$(RECORDS) go tool -modfile=../tools/go.mod gotestsum $(GOTESTSUM_FLAGS) --jsonfile ../$(TEST_LOGS)/e2e.json -- -race -count=1 ./...
+	cd test && KEYTURN_RECORDS=$(RECORDS) \
+		go tool -modfile=../tools/go.mod gotestsum $(GOTESTSUM_FLAGS) --jsonfile ../$(TEST_LOGS)/audit.json -- -tags audit -count=1 ./audit/...
 
 lint: setup ## gofmt, golangci-lint, govulncheck, sam validate, cfn-lint, the state machines
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || \
