@@ -12,6 +12,14 @@ func (o *Org) ActiveKid(kind, id string) string {
 	return o.mustFind(kind, id).activeKid()
 }
 
+// SetAPIToken replaces the token that API calls must carry, as when an admin
+// revokes the old one, or it expires.
+func (o *Org) SetAPIToken(token string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.token = token
+}
+
 // SetBaseURL sets the org's URL in links, for when it is only known after New,
 // as with httptest.NewServer.
 func (o *Org) SetBaseURL(url string) {

@@ -156,7 +156,11 @@ func New(options Options) *Org {
 }
 
 // APIToken is the token that API calls must carry.
-func (o *Org) APIToken() string { return o.token }
+func (o *Org) APIToken() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.token
+}
 
 // Call is one API call as the org saw it. The Authorization header is never
 // kept.

@@ -129,3 +129,12 @@ func negotiate(accept, offered []string) string {
 	}
 	return ""
 }
+
+// Operation is the operationId of a request's method and escaped path; empty
+// where the org has none.
+func Operation(method, path string) string {
+	if found, _, _ := findRoute(method, path); found != nil {
+		return found.operation
+	}
+	return ""
+}
