@@ -179,7 +179,7 @@ func Parse(definition []byte, substitutions map[string]string) (*Machine, error)
 		return nil, err
 	}
 	if d.QueryLanguage != "JSONata" {
-		return nil, fmt.Errorf("QueryLanguage is %q: only JSONata is known", d.QueryLanguage)
+		return nil, fmt.Errorf("field QueryLanguage is %q: only JSONata is known", d.QueryLanguage)
 	}
 	m := &Machine{key: sha256.Sum256(text), start: d.StartAt, timeout: d.TimeoutSeconds,
 		names: slices.Sorted(maps.Keys(d.States)), states: map[string]*state{}}
@@ -253,7 +253,7 @@ func parseState(text []byte) (*state, error) {
 		return nil, err
 	}
 	if kind.QueryLanguage != "" && kind.QueryLanguage != "JSONata" {
-		return nil, fmt.Errorf("QueryLanguage is %q: only JSONata is known", kind.QueryLanguage)
+		return nil, fmt.Errorf("field QueryLanguage is %q: only JSONata is known", kind.QueryLanguage)
 	}
 	parse, ok := map[string]func([]byte) (*state, error){
 		kindTask: parseTask, kindChoice: parseChoice, kindWait: parseWait,
@@ -290,8 +290,8 @@ func parseResults(assign map[string]json.RawMessage, output json.RawMessage) (ma
 		all = map[string]template{}
 	}
 	for name, value := range assign {
-		if name == "states" || !variableName.MatchString(name) {
-			return nil, nil, fmt.Errorf("Assign: %q cannot be the name of a variable", name)
+		if name == "states" || jsonata.IsFunction(name) || !variableName.MatchString(name) {
+			return nil, nil, fmt.Errorf("field Assign: %q cannot be the name of a variable", name)
 		}
 		t, err := parseTemplate("Assign/"+name, value)
 		if err != nil {
@@ -317,11 +317,11 @@ func parseTask(text []byte) (*state, error) {
 	s.resource = t.Resource
 	integration := strings.Split(t.Resource, ":::")
 	if len(integration) != 2 || !strings.HasSuffix(integration[0], ":states") {
-		return nil, fmt.Errorf("Resource %q is no integration of Step Functions", t.Resource)
+		return nil, fmt.Errorf("field Resource: %q is no integration of Step Functions", t.Resource)
 	}
 	var ok bool
 	if s.service, s.action, ok = strings.Cut(integration[1], ":"); !ok {
-		return nil, fmt.Errorf("Resource %q names no action", t.Resource)
+		return nil, fmt.Errorf("field Resource: %q names no action", t.Resource)
 	}
 	if t.Arguments == nil {
 		t.Arguments = json.RawMessage(`{}`)
@@ -338,7 +338,7 @@ func parseTask(text []byte) (*state, error) {
 			err = checkErrors(r.ErrorEquals, i == len(t.Retry)-1)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("Retry[%d]: %w", i, err)
+			return nil, fmt.Errorf("field Retry[%d]: %w", i, err)
 		}
 		s.retry = append(s.retry, one)
 	}
@@ -349,7 +349,7 @@ func parseTask(text []byte) (*state, error) {
 			one.assign, one.output, err = parseResults(c.Assign, c.Output)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("Catch[%d]: %w", i, err)
+			return nil, fmt.Errorf("field Catch[%d]: %w", i, err)
 		}
 		s.catch = append(s.catch, one)
 	}
@@ -370,11 +370,11 @@ func (r retryJSON) retrier() (retrier, error) {
 	}
 	switch {
 	case one.interval < 1 || one.backoff < 1 || one.most < 0 || one.longest < 0:
-		return one, errors.New("IntervalSeconds and BackoffRate are at least 1, MaxAttempts and MaxDelaySeconds not negative")
+		return one, errors.New("wrong bounds: IntervalSeconds and BackoffRate are at least 1, MaxAttempts and MaxDelaySeconds not negative")
 	case one.longest != 0 && one.longest <= one.interval:
-		return one, errors.New("MaxDelaySeconds is greater than IntervalSeconds")
+		return one, errors.New("field MaxDelaySeconds: it must be greater than IntervalSeconds")
 	case r.JitterStrategy != "" && r.JitterStrategy != "FULL" && r.JitterStrategy != "NONE":
-		return one, fmt.Errorf("JitterStrategy is %q: use FULL or NONE", r.JitterStrategy)
+		return one, fmt.Errorf("field JitterStrategy is %q: use FULL or NONE", r.JitterStrategy)
 	}
 	return one, nil
 }
@@ -386,14 +386,14 @@ var reserved = []string{"States.ALL", "States.DataLimitExceeded", "States.Heartb
 
 func checkErrors(names []string, last bool) error {
 	if len(names) == 0 {
-		return errors.New("ErrorEquals is empty")
+		return errors.New("field ErrorEquals is empty")
 	}
 	for _, name := range names {
 		if strings.HasPrefix(name, "States.") && !slices.Contains(reserved, name) {
-			return fmt.Errorf("ErrorEquals has %q, which is no error of Step Functions", name)
+			return fmt.Errorf("field ErrorEquals has %q, which is no error of Step Functions", name)
 		}
 		if name == "States.ALL" && (len(names) > 1 || !last) {
-			return errors.New("States.ALL stands alone, and last")
+			return errors.New("field ErrorEquals: States.ALL stands alone, and last")
 		}
 	}
 	return nil
@@ -405,7 +405,7 @@ func parseChoice(text []byte) (*state, error) {
 		return nil, err
 	}
 	if len(c.Choices) == 0 {
-		return nil, errors.New("Choices is empty")
+		return nil, errors.New("field Choices is empty")
 	}
 	s := &state{next: c.Default}
 	if err := s.results(c.Assign, c.Output); err != nil {
@@ -418,7 +418,7 @@ func parseChoice(text []byte) (*state, error) {
 			return nil, err
 		}
 		if one.assign, one.output, err = parseResults(r.Assign, r.Output); err != nil {
-			return nil, fmt.Errorf("Choices[%d]: %w", i, err)
+			return nil, fmt.Errorf("field Choices[%d]: %w", i, err)
 		}
 		s.rules = append(s.rules, one)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"sync"
@@ -119,6 +120,7 @@ func (e *Execution) end(data any, err error) {
 		r.Status, r.Error = StatusTimedOut, errTimeout
 	default:
 		r.Status = StatusAborted
+		e.aborted()
 	}
 	e.ended(r)
 	e.mu.Lock()
@@ -197,9 +199,7 @@ func (v *visit) leave(assign map[string]template, output *template, otherwise an
 			return "", nil, &Failure{errDataLimit, fmt.Sprintf("The variable %q of %d bytes is too large: the limit is %d.", name, n, mostPayload)}
 		}
 	}
-	for name, value := range values {
-		v.variables[name] = value
-	}
+	maps.Copy(v.variables, values)
 	v.runner.Coverage.took(v.machine, v.s, covered)
 	v.exited(v.s, string(text), values)
 	return next, otherwise, nil

@@ -2,6 +2,7 @@ package asl
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,7 +30,7 @@ func (e *Execution) add(event types.HistoryEvent) {
 func (e *Execution) History() []types.HistoryEvent {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.events[:len(e.events):len(e.events)]
+	return slices.Clip(e.events)
 }
 
 // full tells that the history takes no more than the event that ends it.
@@ -90,6 +91,13 @@ func (e *Execution) failedTask(s *state, f *Failure) {
 func (e *Execution) notEvaluated(s *state, field string, f *Failure) {
 	e.add(types.HistoryEvent{Type: types.HistoryEventTypeEvaluationFailed, EvaluationFailedEventDetails: &types.EvaluationFailedEventDetails{
 		State: &s.name, Location: &field, Error: &f.Name, Cause: &f.Cause}})
+}
+
+// aborted tells that a state was given up.
+func (e *Execution) aborted() {
+	if s := e.machine.states[e.State()]; s != nil && (s.kind == kindTask || s.kind == kindWait) {
+		e.add(types.HistoryEvent{Type: types.HistoryEventType(s.kind + "StateAborted")})
+	}
 }
 
 // ended writes the last event, by what the execution came to.

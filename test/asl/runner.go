@@ -33,7 +33,7 @@ type Call struct {
 // Failure is an error as Step Functions sees it: Retry and Catch go by its
 // name. That of a Lambda function has the function's errorType as its name, and
 // {"errorMessage": …, "errorType": …} as its cause.
-type Failure struct{ Name, Cause string }
+type Failure struct{ Name, Cause string } //nolint:errname // a task fails, as Step Functions says
 
 // Error is both, for people.
 func (f *Failure) Error() string { return f.Name + ": " + f.Cause }

@@ -58,10 +58,10 @@ func (s scenario) isDiscovered(t *testing.T, outside simulated.Outside, fault *s
 	first := g.Discover(t)
 	calls := slices.DeleteFunc(g.Calls(), func(c simulated.Call) bool { return !isDiscovery(c) })
 	if fault != nil && !g.Hit() {
-		t.Fatal("the fault did not strike")
+		t.Error("the fault did not strike")
 	}
 	if fault == nil && first.Status != succeeded {
-		t.Fatalf("without a fault, discovery ended %s: %s", first.Status, first.Cause)
+		t.Errorf("without a fault, discovery ended %s: %s", first.Status, first.Cause)
 	}
 	var ended []simulated.Report
 	for range 2 {

@@ -137,12 +137,9 @@ func (i interference) happens(t *testing.T, s scenario, outside simulated.Outsid
 	if want == "Failed" && (r.Error == nil || !strings.Contains(r.Error.Message, i.says)) {
 		t.Errorf("its error is %v, which does not say %q", r.Error, i.says)
 	}
-	for _, what := range broken(g.World, r) {
-		if i.elsewhere && strings.Contains(what, "the active kid is") || i.elsewhere && strings.Contains(what, "is active, not the new key") || i.elsewhere && strings.Contains(what, "the old key is not active") {
-			continue
-		}
-		t.Errorf("after %s (error %v): %s", r.Result, r.Error, what)
-	}
+	g.checkBut(r, func(what string) bool {
+		return i.elsewhere && (strings.Contains(what, "the active kid is") || strings.Contains(what, "is active, not the new key") || strings.Contains(what, "the old key is not active"))
+	})
 	if i.undo != nil {
 		i.undo(g)
 		g.Before = g.Document()
@@ -282,7 +279,8 @@ func TestTwoApproversAnswerDifferently(t *testing.T) {
 				case r.Decision.Confirmed != (r.Result == "Completed"):
 					t.Errorf("confirmed is %v, and it ended %s", r.Decision.Confirmed, r.Result)
 				}
-				if len(g.person.Pages()) != 2 {
+				time.Sleep(3 * time.Hour) // whose page failed tries again
+				if pages := g.person.Pages(); len(pages) != 2 || pages[0] == pages[1] {
 					t.Errorf("the approvers saw %q", g.person.Pages())
 				}
 			})

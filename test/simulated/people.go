@@ -60,6 +60,9 @@ func (p *Partner) Has(der []byte) bool {
 }
 
 func (p *Partner) look(after string) {
+	if !p.w.Exists() {
+		return
+	}
 	if k := p.w.Key(p.w.ActiveKid()); k == nil || !p.Has(k.Certificate.Raw) {
 		p.mu.Lock()
 		defer p.mu.Unlock()

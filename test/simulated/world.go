@@ -23,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -505,6 +506,14 @@ func (w *World) Rotations() (all []*asl.Execution) {
 	return all
 }
 
+// Close stops what runs still.
+func (w *World) Close() {
+	for _, e := range w.all() {
+		e.Stop()
+		<-e.Done()
+	}
+}
+
 // Objects are the names of what is in the inventory's bucket.
 func (w *World) Objects() []string { return w.s3.Keys(bucketName) }
 
@@ -558,6 +567,11 @@ func (w *World) Hit() bool {
 
 // Document is the target's, as the org has it.
 func (w *World) Document() []byte { return w.Org.Document(string(w.Target.Kind), w.Target.ID) }
+
+// Exists tells whether the target is there still.
+func (w *World) Exists() bool {
+	return slices.Contains(w.Org.Targets(string(w.Target.Kind)), w.Target.ID)
+}
 
 // ActiveKid is the key that the target signs with.
 func (w *World) ActiveKid() string { return w.Org.ActiveKid(string(w.Target.Kind), w.Target.ID) }
