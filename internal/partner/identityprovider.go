@@ -108,6 +108,9 @@ func (unseen) WriteHeader(int)             {}
 // SignIn is Partner's: the org sends the user to the IdP, and the IdP sends the
 // user back.
 func (p *identityProvider) SignIn(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	request, err := p.org.AuthnRequest(ctx, p.id)
 	if err != nil {
 		return err
