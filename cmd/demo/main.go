@@ -61,6 +61,8 @@ func run(ctx context.Context, plot string) (err error) {
 	screen := newScreen(os.Stdout)
 	started := time.Now()
 	screen.heading("Keyturn rotates five SAML signing keys, on this machine")
+	keys := make(chan struct{})
+	go func() { oktasim.PrepareKeys(5); close(keys) }() // so that the org does not keep users waiting for them
 	p, err := playground.Start(ctx, playground.Options{
 		// A demo is no customer: it may call as fast as it likes.
 		Org:      oktasim.Options{Limits: oktasim.Limits{Apps: oktasim.Unlimited, App: oktasim.Unlimited, API: oktasim.Unlimited}},
@@ -80,6 +82,7 @@ func run(ctx context.Context, plot string) (err error) {
 			return fmt.Errorf("%s: %w", s.title, err)
 		}
 	}
+	<-keys
 	lanes := watch(ctx, p, all, before)
 	found, err := discover(ctx, p, screen, all)
 	if err != nil {
@@ -240,8 +243,11 @@ func play(ctx context.Context, p *playground.Playground, screen *screen, s scena
 		return row{}, err
 	}
 	screen.person("opens", fmt.Sprintf("the link: %q (%d)", shown.Title(), shown.Status))
+	if err := oneMore(ctx, lanes); err != nil {
+		return row{}, err
+	}
 	if s.decision == "confirm" {
-		if err := upload(mail.Text, lanes); err != nil {
+		if err := upload(ctx, mail.Text, lanes); err != nil {
 			return row{}, err
 		}
 		screen.person("uploads", "the certificate at the partner")
@@ -266,10 +272,11 @@ func play(ctx context.Context, p *playground.Playground, screen *screen, s scena
 		return row{}, err
 	}
 	wrong := judge(p, s, before, after, report, mail.Text)
+	if err := oneMore(ctx, lanes); err != nil {
+		return row{}, err
+	}
 	for _, l := range lanes {
-		if err := l.end(ctx, p); err != nil {
-			return row{}, err
-		}
+		l.end(p)
 		wrong = append(wrong, l.wrong()...)
 	}
 	return row{

@@ -61,8 +61,20 @@ func watch(ctx context.Context, p *playground.Playground, all []scenario, before
 	return lanes
 }
 
+// oneMore waits until one more user has tried to sign in through each partner:
+// so that there is somebody to notice what has just happened, however busy the
+// machine is.
+func oneMore(ctx context.Context, lanes []*lane) error {
+	for _, l := range lanes {
+		if _, err := l.signIns.Next(ctx); err != nil {
+			return fmt.Errorf("sign-ins through %s: %w", l.label, err)
+		}
+	}
+	return nil
+}
+
 // upload is what an approver does with the certificate of a message.
-func upload(message string, lanes []*lane) error {
+func upload(ctx context.Context, message string, lanes []*lane) error {
 	certificate, err := playground.Certificate(message)
 	if err != nil {
 		return err
@@ -73,20 +85,16 @@ func upload(message string, lanes []*lane) error {
 			return err
 		}
 	}
-	return nil
+	return oneMore(ctx, lanes)
 }
 
-// end ends the sign-ins, after one more.
-func (l *lane) end(ctx context.Context, p *playground.Playground) error {
-	if _, err := l.signIns.Next(ctx); err != nil {
-		return fmt.Errorf("sign-ins through %s: %w", l.label, err)
-	}
+// end ends the sign-ins.
+func (l *lane) end(p *playground.Playground) {
 	l.line = l.signIns.Stop()
 	for i, s := range p.Org.Switches(string(l.kind), l.id) {
 		l.marks = append(l.marks, partner.Mark{At: s.At, Name: []string{"switch", "switch back"}[min(i, 1)]})
 	}
 	slices.SortFunc(l.marks, func(a, b partner.Mark) int { return a.At.Compare(b.At) })
-	return nil
 }
 
 // phases are those in which sign-ins failed, with the time that each took.
