@@ -77,7 +77,7 @@ func (s *screen) table(rows []row) {
 
 // signIns is the table of what users noticed.
 func (s *screen) signIns(lanes [][]*lane) {
-	s.write("\nSign-ins through the partners, one every %s, from before discovery until the rotation's end\n\n", every)
+	s.write("\nSign-ins through the partners, one every %d ms, from before discovery until the rotation's end\n\n", every.Milliseconds())
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	line := func(cells ...string) { _, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) }
