@@ -24,7 +24,7 @@ RECORDS    = $(CURDIR)/build/records
 GOTESTSUM_FLAGS := --format pkgname --hide-summary=skipped
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt check-policy demo dev deploy bench clean
+.PHONY: help setup build test lint fmt check-policy demo plot dev deploy bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ check-policy: ## check what discovery is to do: policy/policy.json, or POLICY=..
 
 demo: setup ## rotate five keys on this machine: local AWS, simulated Okta org
 	@go build -o build/demo ./cmd/demo && exec build/demo
+
+plot: setup ## the demo, and draw its sign-ins: docs/zero-downtime.svg
+	@go build -o build/demo ./cmd/demo && exec build/demo -plot docs/zero-downtime.svg
 
 dev: setup ## the same stack, to click through with a browser; Ctrl-C ends it
 	@go build -o build/dev ./cmd/dev && exec build/dev

@@ -142,7 +142,7 @@ func appDocument(spec *AppSpec) []byte {
 }
 
 // edit sets the raw value at an sjson path. It keeps the rest of the document.
-func (t *target) edit(path string, raw []byte) error {
+func (t *target) edit(path string, raw []byte, now time.Time) error {
 	if !json.Valid(raw) {
 		return fmt.Errorf("value at %s is not JSON", path)
 	}
@@ -158,7 +158,7 @@ func (t *target) edit(path string, raw []byte) error {
 		return fmt.Errorf("path %q leaves no document: %w", path, err)
 	}
 	t.doc = removeMember(doc, "_links")
-	t.switched(old)
+	t.switched(old, now)
 	return nil
 }
 
@@ -262,9 +262,9 @@ func (o *Org) replaceApp(c *call) (*answer, error) {
 		doc = setPath(doc, quote(stamp(c.now)), "credentials", "signing", "lastRotated")
 	}
 	t.doc = setMember(doc, "lastUpdated", quote(stamp(c.now)))
-	t.switched(old)
+	t.switched(old, o.now())
 	reply := jsonAnswer(http.StatusOK, t.serve(c.base))
-	t.drift()
+	t.drift(o.now())
 	return reply, nil
 }
 

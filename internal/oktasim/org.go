@@ -102,6 +102,9 @@ type Org struct {
 	counts      Counts
 	faults      []*pendingFault
 	release     chan struct{} // closed by ReleaseSlow
+	// messages are the requests that wait for an IdP's response, and the
+	// assertions that have been used, each with its end.
+	messages map[string]time.Time
 }
 
 // target is an app or an IdP.
@@ -118,7 +121,8 @@ type target struct {
 	seen    facts
 
 	previousKid    string // active before the last switch
-	lag            int    // metadata reads that still serve previousKid
+	switches       []Switch
+	lag            int // metadata reads that still serve previousKid
 	drifts         []drift
 	completeSignOn bool
 }
@@ -148,7 +152,7 @@ func New(options Options) *Org {
 		others: map[string]int{}, counts: newCounts(),
 		baseURL: strings.TrimSuffix(options.BaseURL, "/"),
 		targets: map[string][]*target{}, byID: map[string]*target{}, windows: map[string]*window{},
-		release: make(chan struct{}),
+		release: make(chan struct{}), messages: map[string]time.Time{},
 	}
 	o.now = func() time.Time { return options.Now().Add(time.Duration(o.ahead.Load())) }
 	o.console = newConsole(o)
@@ -524,10 +528,11 @@ func (t *target) needSAML() error {
 	return invalid("signOnMode", "The operation is not supported by this "+t.kind+": it does not use SAML.")
 }
 
-// switched notes that the active kid changed from old.
-func (t *target) switched(old string) {
+// switched notes that the active kid changed from old, just now.
+func (t *target) switched(old string, now time.Time) {
 	if old != t.activeKid() {
 		t.previousKid = old
+		t.switches = append(t.switches, Switch{At: now, Kid: t.activeKid()})
 	}
 }
 

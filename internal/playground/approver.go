@@ -3,6 +3,7 @@ package playground
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"html"
@@ -57,6 +58,17 @@ func Link(message string) (string, error) {
 		return "", errors.New("playground: the message has no link")
 	}
 	return link, nil
+}
+
+// Certificate finds the new certificate in a message, in PEM: the first one, which
+// those of the CA follow.
+func Certificate(message string) ([]byte, error) {
+	for block, rest := pem.Decode([]byte(message)); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			return pem.EncodeToMemory(block), nil
+		}
+	}
+	return nil, errors.New("playground: the message has no certificate")
 }
 
 // Page is an answer of the page behind a link.
