@@ -290,7 +290,7 @@ func parseResults(assign map[string]json.RawMessage, output json.RawMessage) (ma
 		all = map[string]template{}
 	}
 	for name, value := range assign {
-		if name == "states" || !variableName.MatchString(name) {
+		if name == "states" || jsonata.IsFunction(name) || !variableName.MatchString(name) {
 			return nil, nil, fmt.Errorf("field Assign: %q cannot be the name of a variable", name)
 		}
 		t, err := parseTemplate("Assign/"+name, value)

@@ -120,6 +120,7 @@ func (e *Execution) end(data any, err error) {
 		r.Status, r.Error = StatusTimedOut, errTimeout
 	default:
 		r.Status = StatusAborted
+		e.aborted()
 	}
 	e.ended(r)
 	e.mu.Lock()

@@ -93,6 +93,13 @@ func (e *Execution) notEvaluated(s *state, field string, f *Failure) {
 		State: &s.name, Location: &field, Error: &f.Name, Cause: &f.Cause}})
 }
 
+// aborted tells that a state was given up.
+func (e *Execution) aborted() {
+	if s := e.machine.states[e.State()]; s != nil && (s.kind == kindTask || s.kind == kindWait) {
+		e.add(types.HistoryEvent{Type: types.HistoryEventType(s.kind + "StateAborted")})
+	}
+}
+
 // ended writes the last event, by what the execution came to.
 func (e *Execution) ended(r Result) {
 	event := types.HistoryEvent{}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/blues/jsonata-go/jparse"
 )
@@ -41,9 +42,17 @@ func (c *checking) all(s *scope, nodes ...jparse.Node) error {
 func (c *checking) check(node jparse.Node, s *scope) error {
 	switch n := node.(type) {
 	case *jparse.StringNode, *jparse.NumberNode, *jparse.BooleanNode, *jparse.NullNode,
-		*jparse.NameNode, *jparse.WildcardNode, *jparse.DescendentNode:
+		*jparse.WildcardNode, *jparse.DescendentNode:
+		return nil
+	case *jparse.NameNode:
+		if !n.Escaped() && strings.ContainsAny(n.Value, "@#%") {
+			return fmt.Errorf("%s: the operators @, # and %% are not supported here", n)
+		}
 		return nil
 	case *jparse.VariableNode:
+		if strings.ContainsAny(n.Name, "@#%") {
+			return fmt.Errorf("%s: the operators @, # and %% are not supported here", n)
+		}
 		if n.Name == "$" {
 			return errors.New("$$ is the input, which Step Functions does not give: use $states.input")
 		}

@@ -11,14 +11,13 @@ import (
 	"time"
 )
 
-// functions are the ones that every expression can call. It is filled in init,
-// because functions call others.
-var functions map[string]*function
+// functions are the ones that every expression can call. A higher-order one
+// passes them the arguments that they cannot do without.
+var functions = map[string]*function{}
 
 func init() {
-	functions = map[string]*function{}
 	for name, b := range builtins {
-		functions[name] = &function{name: name, arity: b.most, call: func(args []any) (any, error) {
+		functions[name] = &function{arity: b.least, call: func(args []any) (any, error) {
 			if len(args) < b.least || len(args) > b.most {
 				return undefined, errorf("T0410", "$%s takes %d to %d arguments and got %d", name, b.least, b.most, len(args))
 			}
@@ -26,6 +25,9 @@ func init() {
 		}}
 	}
 }
+
+// IsFunction tells whether a variable of this name would hide a function.
+func IsFunction(name string) bool { return functions[name] != nil }
 
 type builtin struct {
 	least, most int
@@ -73,7 +75,12 @@ var builtins = map[string]builtin{
 		}
 		return boolean(a[0]), nil
 	}},
-	"not":    {1, 1, func(a []any) (any, error) { return !boolean(a[0]), nil }},
+	"not": {1, 1, func(a []any) (any, error) {
+		if isUndefined(a[0]) {
+			return undefined, nil
+		}
+		return !boolean(a[0]), nil
+	}},
 	"exists": {1, 1, func(a []any) (any, error) { return !isUndefined(a[0]), nil }},
 	"count":  {1, 1, func(a []any) (any, error) { return float64(len(arrayOf(a[0]))), nil }},
 	"append": {2, 2, func(a []any) (any, error) {
@@ -95,7 +102,7 @@ var builtins = map[string]builtin{
 	}},
 	"distinct": {1, 1, func(a []any) (any, error) {
 		items, ok := a[0].([]any)
-		if !ok {
+		if !ok || len(items) < 2 {
 			return a[0], nil
 		}
 		all := &sequence{}
@@ -551,7 +558,7 @@ func toMillis(a []any) (any, error) {
 	case !ok:
 		return undefined, wrong("toMillis", 1, a[0])
 	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z0700", "2006-01-02T15:04:05.999999999", time.DateOnly} {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z0700", "2006-01-02T15:04:05.999999999", time.DateOnly, "2006"} {
 		if t, err := time.Parse(layout, s); err == nil {
 			return float64(t.UnixMilli()), nil
 		}

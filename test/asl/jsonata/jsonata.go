@@ -29,7 +29,6 @@ type (
 		keep  bool // do not take a single item for itself
 	}
 	function struct {
-		name  string
 		arity int
 		call  func(args []any) (any, error)
 	}
@@ -295,6 +294,9 @@ func evalPath(n *jparse.PathNode, input any, env *frame) (any, error) {
 		}
 	}
 	if n.KeepArrays {
+		if made, ok := result.([]any); ok && isArrayNode(n.Steps[len(n.Steps)-1]) {
+			items = []any{made}
+		}
 		return &sequence{items: items, keep: true}, nil
 	}
 	return result, nil
@@ -626,7 +628,7 @@ func sorted(term jparse.SortTerm, a, b any, env *frame) (int, error) {
 }
 
 func lambda(n *jparse.LambdaNode, input any, env *frame) *function {
-	return &function{name: "function", arity: len(n.ParamNames), call: func(args []any) (any, error) {
+	return &function{arity: len(n.ParamNames), call: func(args []any) (any, error) {
 		inner := &frame{parent: env}
 		for i, name := range n.ParamNames {
 			arg := undefined
@@ -679,7 +681,7 @@ func evalApplication(n *jparse.FunctionApplicationNode, input any, env *frame) (
 	if !ok {
 		return fn.call([]any{l})
 	}
-	return &function{name: "function", arity: inner.arity, call: func(args []any) (any, error) {
+	return &function{arity: inner.arity, call: func(args []any) (any, error) {
 		v, err := inner.call(args)
 		if err != nil {
 			return undefined, err
