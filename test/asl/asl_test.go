@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -712,7 +713,7 @@ func TestManyExecutionsRunAtOnce(t *testing.T) {
 			}}
 		var all []*asl.Execution
 		for n := range 200 {
-			all = append(all, r.Start(t.Context(), m, asl.Start{MachineARN: machineARN, Name: fmt.Sprint(n), Input: json.RawMessage(`{}`)}))
+			all = append(all, r.Start(t.Context(), m, asl.Start{MachineARN: machineARN, Name: strconv.Itoa(n), Input: json.RawMessage(`{}`)}))
 		}
 		for n, e := range all {
 			<-e.Done()

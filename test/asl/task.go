@@ -142,9 +142,9 @@ func (v *visit) perform(ctx context.Context, arguments json.RawMessage, w *waiti
 		Resource: v.s.resource, Arguments: arguments, Token: v.token}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	returned := make(chan answer, 1)
+	returned, tasks := make(chan answer, 1), v.runner.Tasks
 	go func() {
-		output, err := v.runner.Tasks(ctx, call)
+		output, err := tasks(ctx, call)
 		returned <- answer{output, err}
 	}()
 	var answered chan struct{}
