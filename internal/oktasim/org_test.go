@@ -273,14 +273,14 @@ func TestEveryAnswerNamesTheRequestAndTheOrgsTime(t *testing.T) {
 func TestCallsAreRecordedWithoutTheToken(t *testing.T) {
 	f := newFixture(t)
 	app := f.AddApp(AppSpec{Label: "A"})
-	f.ok(200, "GET", "/api/v1/apps?limit=5", "", "User-Agent: keyturn/test")
+	f.ok(200, "GET", "/api/v1/apps?limit=5", "", "User-Agent: some-client/1")
 	f.ok(400, "PUT", "/api/v1/apps/"+app, `{"label":""}`)
 	f.ok(404, "GET", "/api/v1/nowhere", "")
 	calls := f.Calls()
 	if len(calls) != 3 {
 		t.Fatalf("%d calls, want 3", len(calls))
 	}
-	if c := calls[0]; c.Operation != "listApplications" || c.Path != "/api/v1/apps?limit=5" || c.UserAgent != "keyturn/test" || c.Status != 200 || c.Method != http.MethodGet || !c.Time.Equal(f.clock.now()) {
+	if c := calls[0]; c.Operation != "listApplications" || c.Path != "/api/v1/apps?limit=5" || c.UserAgent != "some-client/1" || c.Status != 200 || c.Method != http.MethodGet || !c.Time.Equal(f.clock.now()) {
 		t.Errorf("first call %+v", c)
 	}
 	if c := calls[1]; c.Operation != "replaceApplication" || c.Kind != KindApp || c.ID != app || string(c.Body) != `{"label":""}` || c.ContentType != "application/json" || c.Status != 400 {
