@@ -393,9 +393,7 @@ func (o *Org) dispatch(c *call, bodyErr error, known bool) (*answer, error) {
 	case c.route == nil:
 		return nil, notFound(c.path, "Path")
 	case errors.As(bodyErr, &tooLarge):
-		f := malformed("The request body is too large.")
-		f.status = http.StatusRequestEntityTooLarge
-		return nil, f
+		return nil, malformed("The request body is too large.")
 	case bodyErr != nil:
 		return nil, malformed("The request body could not be read.")
 	}

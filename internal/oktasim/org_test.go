@@ -220,7 +220,7 @@ func TestErrorsHaveOktasEnvelope(t *testing.T) {
 		{"a member twice", "PUT", "/api/v1/apps/" + app, `{"a":{"b":1,"\u0062":2}}`, "", 400, "E0000003"},
 		{"not UTF-8", "PUT", "/api/v1/apps/" + app, "{\"a\":\"\x95\"}", "", 400, "E0000003"},
 		{"too deep", "PUT", "/api/v1/apps/" + app, `{"a":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, "", 400, "E0000003"},
-		{"too large", "PUT", "/api/v1/apps/" + app, `{"a":"` + strings.Repeat("x", maxBody) + `"}`, "", 413, "E0000003"},
+		{"too large", "PUT", "/api/v1/apps/" + app, `{"a":"` + strings.Repeat("x", maxBody) + `"}`, "", 400, "E0000003"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &fixture{f.Org, t, f.clock}

@@ -158,7 +158,7 @@ func TestAPageKeepsWhatIsNewOfIt(t *testing.T) {
 func TestABodyThatIsTooLargeIsLeftOut(t *testing.T) {
 	f, exchanges := recorded(t)
 	app := f.AddApp(AppSpec{Label: "x"})
-	f.ok(413, "PUT", "/api/v1/apps/"+app, `{"x":"`+strings.Repeat("x", maxBody)+`"}`)
+	f.ok(400, "PUT", "/api/v1/apps/"+app, `{"x":"`+strings.Repeat("x", maxBody)+`"}`)
 	all := exchanges()
 	if len(all) != 1 || !all[0].Request.Omitted || all[0].Request.Body != nil || all[0].Response.Omitted {
 		t.Errorf("%+v", all)
