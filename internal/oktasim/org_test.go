@@ -210,7 +210,7 @@ func TestErrorsHaveOktasEnvelope(t *testing.T) {
 		{"an IdP asked for as an app", "GET", "/api/v1/idps/" + app, "", "", 404, "E0000007"},
 		{"keys cannot be deleted", "DELETE", "/api/v1/apps/" + app + "/credentials/keys/x", "", "", 405, "E0000022"},
 		{"no such method", "PATCH", "/api/v1/apps/" + app, "", "", 405, "E0000022"},
-		{"apps are not deleted here", "DELETE", "/api/v1/apps/" + app, "", "", 405, "E0000022"},
+		{"IdPs are not deleted here", "DELETE", "/api/v1/idps/" + app, "", "", 405, "E0000022"},
 		{"wrong Accept", "GET", "/api/v1/apps", "", "Accept: text/html", 400, "E0000018"},
 		{"Accept with q=0", "GET", "/api/v1/apps", "", "Accept: application/json;q=0", 400, "E0000018"},
 		{"metadata is not JSON", "GET", "/api/v1/apps/" + app + "/sso/saml/metadata", "", "Accept: application/json", 400, "E0000018"},
