@@ -75,7 +75,7 @@ func used(t *testing.T, who string) map[string]right {
 			r.Call = o.Method + " " + o.Path
 			r.Scope = strings.Join(o.Scopes, ", ")
 			r.Permission = permissionFor(o.Scopes)
-			for _, p := range strings.Split(r.Permission, ", ") {
+			for _, p := range strings.SplitSeq(r.Permission, ", ") {
 				if !slices.Contains(spec.Permissions, p) {
 					t.Errorf("%s: Okta's spec has no permission %q", o.ID, p)
 				}
@@ -131,7 +131,7 @@ func TestEveryFunctionWithTheCredentialIsInTheTable(t *testing.T) {
 		Resources map[string]struct {
 			Type       string
 			Properties struct {
-				CodeUri     string //nolint:revive // as the template spells it
+				CodeUri     string
 				Environment struct{ Variables map[string]yaml.Node }
 			}
 		}

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -213,7 +214,7 @@ func (r *route) match(method string, given []string) map[string]string {
 			continue
 		}
 		value, err := url.PathUnescape(given[i])
-		if err != nil {
+		if err != nil || value == "" {
 			return nil
 		}
 		params[strings.Trim(p, "{}")] = value
@@ -373,9 +374,9 @@ func (c *checker) response(input *openapi3filter.RequestValidationInput, e oktas
 	}
 	declared := c.route.Operation.Responses.Status(e.Status)
 	if declared == nil {
-		c.add("status", fmt.Sprint(e.Status), "the spec has no such answer")
+		c.add("status", strconv.Itoa(e.Status), "the spec has no such answer")
 	} else if len(declared.Value.Content) == 0 && len(e.Response.Body) > 0 && string(e.Response.Body) != "{}" {
-		c.add("body", fmt.Sprint(e.Status), "the spec has no body in this answer")
+		c.add("body", strconv.Itoa(e.Status), "the spec has no body in this answer")
 	}
 	if declared == nil {
 		// What an error looks like, the spec says everywhere in the same words.
@@ -421,7 +422,7 @@ func (c *checker) flatten(err error) {
 		c.flatten(response.Err)
 	case as(e, &response) && strings.Contains(response.Reason, "Content-Type"):
 		c.add("media type", strings.Trim(response.Reason[strings.LastIndex(response.Reason, ": ")+2:], `"`), response.Reason)
-	case as(e, &schema) && schema.Origin != nil:
+	case as(e, &schema) && schema.Origin != nil && schema.SchemaField != "format":
 		c.flatten(schema.Origin)
 	case as(e, &schema):
 		var place strings.Builder
