@@ -75,7 +75,7 @@ func used(t *testing.T, who string) map[string]right {
 			r.Call = o.Method + " " + o.Path
 			r.Scope = strings.Join(o.Scopes, ", ")
 			r.Permission = permissionFor(o.Scopes)
-			for _, p := range strings.SplitSeq(r.Permission, ", ") {
+			for p := range strings.SplitSeq(r.Permission, ", ") {
 				if !slices.Contains(spec.Permissions, p) {
 					t.Errorf("%s: Okta's spec has no permission %q", o.ID, p)
 				}

@@ -85,7 +85,7 @@ var Exceptions = []Exception{
 		Source: "the spec's own examples: ErrorAppUserUpdateBadRequest, ErrorCAPTCHAOrgWideSettingNull",
 	},
 	{
-		Operations: []string{"listApplications", "getApplication", "replaceApplication"},
+		Operations: []string{"listApplications", "getApplication", "replaceApplication", "createApplication"},
 		Kind:       "nullable",
 		Places: []string{
 			"/accessibility/errorRedirectUrl", "/accessibility/loginRedirectUrl",

@@ -5,7 +5,6 @@ package oktaspec
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -299,7 +298,7 @@ func (s *Spec) Check(e oktasim.Exchange, side Side) []Deviation {
 		c.add("operation", "", "the spec has "+d.Operation+" there")
 		return c.all
 	}
-	request, err := http.NewRequestWithContext(context.Background(), e.Method, "https://example.okta.com"+e.Path, bytes.NewReader(e.Request.Body))
+	request, err := http.NewRequest(e.Method, "https://example.okta.com"+e.Path, bytes.NewReader(e.Request.Body))
 	if err != nil {
 		c.add("operation", path, err.Error())
 		return c.all
@@ -344,7 +343,7 @@ func (c *checker) request(input *openapi3filter.RequestValidationInput) {
 		}
 	}
 	c.accept(input.Request.Header.Get("Accept"))
-	c.flatten(openapi3filter.ValidateRequest(context.Background(), input))
+	c.flatten(openapi3filter.ValidateRequest(input.Request.Context(), input))
 }
 
 // accept wants that the client takes what the spec says that is answered.
@@ -384,7 +383,7 @@ func (c *checker) response(input *openapi3filter.RequestValidationInput, e oktas
 		return
 	}
 	answer := &openapi3filter.ResponseValidationInput{RequestValidationInput: input, Status: e.Status, Header: header, Options: input.Options}
-	c.flatten(openapi3filter.ValidateResponse(context.Background(), answer.SetBodyBytes(e.Response.Body)))
+	c.flatten(openapi3filter.ValidateResponse(input.Request.Context(), answer.SetBodyBytes(e.Response.Body)))
 }
 
 // asError holds an answer whose status the spec does not have against its
