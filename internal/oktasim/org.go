@@ -88,6 +88,7 @@ type Org struct {
 	baseURL string
 	keep    int // calls
 	console http.Handler
+	records *recorder
 
 	mu          sync.Mutex
 	targets     map[string][]*target // by kind, in the order of the lists
@@ -152,7 +153,7 @@ func New(options Options) *Org {
 		others: map[string]int{}, counts: newCounts(),
 		baseURL: strings.TrimSuffix(options.BaseURL, "/"),
 		targets: map[string][]*target{}, byID: map[string]*target{}, windows: map[string]*window{},
-		release: make(chan struct{}), messages: map[string]time.Time{},
+		release: make(chan struct{}), messages: map[string]time.Time{}, records: records(),
 	}
 	o.now = func() time.Time { return options.Now().Add(time.Duration(o.ahead.Load())) }
 	o.console = newConsole(o)
@@ -292,12 +293,14 @@ func (o *Org) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 	reply, fault, release := o.answerCall(h, c, req, bodyErr, known)
 	if reply == nil {
+		o.records.note(c, req, nil, nil, fault)
 		panic(http.ErrAbortHandler) // net/http closes the connection and logs nothing
 	}
 	maps.Copy(h, reply.header)
 	if reply.contentType != "" {
 		h.Set("Content-Type", reply.contentType)
 	}
+	o.records.note(c, req, reply, h, fault)
 	if fault != nil && fault.after(w, req, reply, release) {
 		return
 	}
@@ -398,9 +401,7 @@ func (o *Org) dispatch(c *call, bodyErr error, known bool) (*answer, error) {
 	case c.route == nil:
 		return nil, notFound(c.path, "Path")
 	case errors.As(bodyErr, &tooLarge):
-		f := malformed("The request body is too large.")
-		f.status = http.StatusRequestEntityTooLarge
-		return nil, f
+		return nil, malformed("The request body is too large.")
 	case bodyErr != nil:
 		return nil, malformed("The request body could not be read.")
 	}
