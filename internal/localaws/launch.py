@@ -93,11 +93,12 @@ def serve():
     from ministack import app
     from ministack.core import iam_actions, iam_evaluator, lambda_runtime
     from ministack.services import eventbridge, s3, stepfunctions
-    from ministack.services.cloudformation import provisioners
+    from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
 
     # First, so that it sees what those below ask in a role's name as well.
     if directory := os.environ.get("KEYTURN_RECORDS"):
         recording(directory, iam_evaluator, stepfunctions, eventbridge, provisioners)
+    conditions(engine, changesets, handlers, stacks)
     callbacks(stepfunctions, float(os.environ.get("KEYTURN_CALLBACK_SCALE", "1")))
     task_tokens(stepfunctions)
     jsonata(stepfunctions)
@@ -274,6 +275,33 @@ def recording(directory, iam_evaluator, sfn, eventbridge, provisioners):
 
 
 # What is substituted ---------------------------------------------------------
+
+
+def conditions(engine, *users):
+    """Fn::Join in the Conditions of a template.
+
+    AWS: has it. MiniStack takes it for a value that equals nothing, so that
+    every stack got what only those with a list have.
+    """
+    evaluate_conditions = engine._evaluate_conditions
+
+    def joined(value, params):
+        if isinstance(value, list):
+            return [joined(v, params) for v in value]
+        if not isinstance(value, dict):
+            return value
+        if "Fn::Join" in value:
+            delimiter, items = value["Fn::Join"]
+            if isinstance(items, dict):  # a list that is a parameter
+                items = params[items["Ref"]]["Value"].split(",")
+            return delimiter.join(params[i["Ref"]]["Value"] if isinstance(i, dict) else i for i in items)
+        return {k: joined(v, params) for k, v in value.items()}
+
+    def patched_evaluate_conditions(template, params):
+        return evaluate_conditions({**template, "Conditions": joined(template.get("Conditions", {}), params)}, params)
+
+    for module in (engine, *users):
+        module._evaluate_conditions = patched_evaluate_conditions
 
 
 def callbacks(sfn, scale):
