@@ -2,12 +2,14 @@ package workflow
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"keyturn/internal/playground"
 )
@@ -56,37 +59,72 @@ func (s *scene) given(stackName, role string) []string {
 	return sids
 }
 
-// TestWhatIsNotConfiguredIsNotAllowed has stacks that do without something, and
-// one that is inside a VPC.
+// insider is a stack with a chat, with a sender of its own and no operators, and
+// with sign-csr inside a VPC: what the shared one is not. Two tests look at it.
+var insider struct {
+	sync.Mutex
+	*playground.Playground
+	chat *chat
+}
+
+// inside deploys the insider once.
+func inside(t *testing.T) (*playground.Playground, *chat) {
+	t.Helper()
+	insider.Lock()
+	defer insider.Unlock()
+	if insider.Playground != nil {
+		return insider.Playground, insider.chat
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	const sender = "inside@example.org"
+	if err := stack.Cloud.VerifySender(ctx, sender); err != nil {
+		t.Fatal(err)
+	}
+	insider.chat = openChat()
+	webhook, err := secretsmanager.NewFromConfig(stack.Cloud.Config()).CreateSecret(ctx, &secretsmanager.CreateSecretInput{
+		Name: aws.String("inside/webhook"), SecretString: aws.String(insider.chat.URL + "/services/T111/B111/inside" + rand.Text())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := another(t, "inside", map[string]string{
+		"SenderAddress": sender, "Approvers": playground.Approver, "ChatWebhookSecretArn": *webhook.ARN,
+		"SignCsrSubnetIds": "subnet-1,subnet-2", "SignCsrSecurityGroupIds": "sg-1",
+	})
+	ca, root := authority(t)
+	p.CARoot = root
+	for name, value := range map[string]string{"okta": tokenSecret(t, stack.Org.APIToken()), "ca": ca} {
+		if err := p.PutSecret(ctx, "inside/"+name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	insider.Playground = p
+	return p, insider.chat
+}
+
+// TestWhatIsNotConfiguredIsNotAllowed compares two stacks; for the CAs
+// TestSignCsrMayUseNoCAThatIsNotConfigured does.
 func TestWhatIsNotConfiguredIsNotAllowed(t *testing.T) {
 	parallel(t)
-	const chat = "arn:aws:secretsmanager:us-east-1:000000000000:secret:somebody/webhook-abcdef"
+	in, _ := inside(t)
 	for name, c := range map[string]struct {
-		parameters map[string]string
-		roles      map[string]string
+		p     *playground.Playground
+		roles map[string]string
 	}{
-		"plain": {nil, map[string]string{
-			"RequestUploadRole":   "Log Publish ReadTheLinkKey TellWhoWasAsked Trace",
-			"ReportInventoryRole": "Log SeeWhatIsThere TellWhatWasFound Trace WriteInventoryAndReport",
-			"SignCsrRole":         "Log ReadTheLocalCa Trace",
+		"keyturn": {stack, map[string]string{
+			"RequestUploadRole":   "Log Mail Publish ReadTheLinkKey TellWhoWasAsked Trace",
+			"ReportInventoryRole": "Log Mail SeeWhatIsThere TellWhatWasFound Trace WriteInventoryAndReport",
+			"SignCsrRole": "HaveThePrivateCaIssue Log ReadTheChainOfTheKmsCa ReadTheChainOfTheManualCa ReadTheLocalCa " +
+				"ReadThePublicHalfOfTheKmsKey ReadWhatThePrivateCaIssued SignWithTheKmsKey Trace",
 		}},
-		"inside": {map[string]string{
-			"SenderAddress": playground.Sender, "ChatWebhookSecretArn": chat,
-			"SignCsrSubnetIds": "subnet-1,subnet-2", "SignCsrSecurityGroupIds": "sg-1",
-		}, map[string]string{
+		"inside": {in, map[string]string{
 			"RequestUploadRole":   "Log Mail ReadTheLinkKey ReadTheWebhook TellWhoWasAsked Trace",
 			"ReportInventoryRole": "Log SeeWhatIsThere TellWhatWasFound Trace WriteInventoryAndReport",
 			"SignCsrRole":         "JoinTheVpc Log ReadTheLocalCa Trace",
 		}},
-		"reporting": {map[string]string{"SenderAddress": playground.Sender, "Operators": playground.Operator}, map[string]string{
-			"RequestUploadRole":   "Log Mail Publish ReadTheLinkKey TellWhoWasAsked Trace",
-			"ReportInventoryRole": "Log Mail SeeWhatIsThere TellWhatWasFound Trace WriteInventoryAndReport",
-			"SignCsrRole":         "Log ReadTheLocalCa Trace",
-		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := another(t, name, c.parameters)
-			s := (&scene{t: t, p: p}).bounded()
+			s := (&scene{t: t, p: c.p}).bounded()
 			for role, want := range c.roles {
 				same(t, "the statements of "+role, strings.Fields(want), s.given(name, role))
 			}
