@@ -50,6 +50,8 @@ type results struct {
 	settled time.Duration
 	// ends counts the rotations by their result.
 	ends map[string]int
+	// answered is when the last of the measured approvals was given.
+	answered time.Time
 	// honoured are the approvals that were measured and that the report of
 	// their rotation has.
 	honoured int
@@ -125,7 +127,7 @@ func run(ctx context.Context, p plan, say func(string)) (_ results, err error) {
 	}
 	defer func() { err = errors.Join(err, local.Stop()) }()
 	s := &stack{Playground: local, plan: p, say: say, results: &r, client: sfn.NewFromConfig(local.Cloud.Config())}
-	for _, step := range []func(context.Context) error{s.start, s.visitCalmly, s.approve, s.settle, s.finish, s.count} {
+	for _, step := range []func(context.Context) error{s.start, s.visitCalmly, s.approve, s.finish, s.count} {
 		if err := step(ctx); err != nil {
 			return r, err
 		}
@@ -278,12 +280,15 @@ func (s *stack) approve(ctx context.Context) error {
 		}
 	}
 	people.Wait()
-	ended := time.Now()
+	r.answered = time.Now()
 	if busy := count().cpu["confirm-upload"] - busy; busy > 0 {
 		r.functionCPU = busy / time.Duration(r.loaded.requests())
 	}
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
 	var err error
-	r.function, err = s.durations(ctx, begun, ended)
+	r.function, err = s.durations(ctx, begun, r.answered)
 	return err
 }
 
@@ -317,12 +322,11 @@ func (s *stack) visit(ctx context.Context, i int, v *visits, lock *sync.Mutex) {
 
 // settle waits until the rotations that were approved have ended.
 func (s *stack) settle(ctx context.Context) error {
-	begun := time.Now()
 	err := s.until(ctx, "the approved rotations end", func() (bool, error) {
 		running, err := s.executions(ctx, sfntypes.ExecutionStatusRunning)
 		return len(running) <= s.waiting-s.approvals+s.results.loaded.failed(), err
 	})
-	s.results.settled = time.Since(begun)
+	s.results.settled = time.Since(s.results.answered)
 	return err
 }
 

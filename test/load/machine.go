@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,7 +23,7 @@ type machine struct {
 func thisMachine() machine {
 	m := machine{processor: "an unknown processor", load: "unknown"}
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		m.processor = cmpOr(value(info, "model name"), m.processor)
+		m.processor = cmp.Or(value(info, "model name"), m.processor)
 	}
 	if info, err := os.ReadFile("/proc/meminfo"); err == nil {
 		kilobytes, _ := strconv.ParseInt(strings.TrimSuffix(value(info, "MemTotal"), " kB"), 10, 64)
@@ -37,13 +38,6 @@ func thisMachine() machine {
 func (m machine) String() string {
 	return fmt.Sprintf("%d cores of a machine with %s and %.0f GB (%s/%s), with %s; load averages at the start: %s",
 		runtime.NumCPU(), m.processor, float64(m.memory)/1e9, runtime.GOOS, runtime.GOARCH, runtime.Version(), m.load)
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // value finds "name : value" among lines.
