@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -43,9 +44,9 @@ func (r results) document(to io.Writer) {
 	say("| | n | p50 | p95 | p99 | max |")
 	say("|---|---:|---:|---:|---:|---:|")
 	row := func(what string, all []time.Duration) {
-		cells := []string{what, fmt.Sprint(len(all))}
+		cells := []string{what, strconv.Itoa(len(all))}
 		for _, part := range []float64{0.5, 0.95, 0.99, 1} {
-			cells = append(cells, fmt.Sprint(percentile(all, part).Milliseconds()))
+			cells = append(cells, strconv.FormatInt(percentile(all, part).Milliseconds(), 10))
 		}
 		say("| %s |", strings.Join(cells, " | "))
 	}
