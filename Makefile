@@ -24,7 +24,7 @@ RECORDS    = $(CURDIR)/build/records
 GOTESTSUM_FLAGS := --format pkgname --hide-summary=skipped
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt check-policy demo plot dev deploy bench clean
+.PHONY: help setup build test lint fmt check-policy demo plot dev deploy bench load clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ deploy: setup build ## sam deploy to your AWS account; PARAMETERS='Name=value ..
 
 bench: setup ## measure discovery, functions and rotations; writes docs/benchmarks.md
 	go run ./cmd/bench
+
+load: setup ## 500 rotations that wait, 200 approvals in a minute, on the local stack; writes docs/load.md
+	go -C test build -o ../build/load ./load && exec build/load $(if $(NOTE),-note "$(NOTE)")
 
 clean: ## remove what was built; .venv stays
 	rm -rf build .aws-sam
