@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"keyturn/internal/rotation"
 )
@@ -39,7 +40,7 @@ func (c *Client) Document(ctx context.Context, t rotation.Target) (Document, err
 	if err := c.callJSON(ctx, k, &raw); err != nil {
 		return Document{}, err
 	}
-	if raw[0] != '{' {
+	if raw[0] != '{' || !utf8.Valid(raw) || namesTwice(raw) {
 		return Document{}, c.broken(k)
 	}
 	return Document{Kind: t.Kind, Raw: raw}, nil
