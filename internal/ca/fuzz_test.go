@@ -40,7 +40,7 @@ func steadyKey(seed byte) steady {
 // pki is a root, an issuing CA, a request, and what was signed for it.
 type pki struct {
 	root, issuing, leaf, other, forged *x509.Certificate
-	csr                               []byte
+	csr                                []byte
 	// asked is the request of a CA for the root, and sub its answer.
 	asked *x509.CertificateRequest
 	sub   *x509.Certificate
