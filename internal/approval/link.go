@@ -133,7 +133,8 @@ type claimJSON struct {
 
 // Seal encrypts and authenticates a claim (AES-256-GCM, random nonce) for use
 // in a URL's path: base64url of version ‖ key id ‖ nonce ‖ ciphertext, version
-// and key id authenticated too.
+// and key id authenticated too. It fails with Input.Invalid rather than make a
+// link that is too long to be opened.
 func (s *Sealer) Seal(c Claim) (string, error) {
 	label := []rune(c.Target.Label)
 	if len(label) > maxLabel {
@@ -156,7 +157,11 @@ func (s *Sealer) Seal(c Claim) (string, error) {
 		return "", fmt.Errorf("nonce: %w", err)
 	}
 	sealed = key.aead.Seal(sealed, nonce, plain, sealed[:prefixSize])
-	return base64.RawURLEncoding.EncodeToString(sealed), nil
+	link := base64.RawURLEncoding.EncodeToString(sealed)
+	if len(link) > maxLink {
+		return "", rotation.Errorf("Input.Invalid", "the link would have %d characters, and %d are the most: execution, target or approver is too long", len(link), maxLink)
+	}
+	return link, nil
 }
 
 // packToken spells a task token that is base64, as those of Step Functions

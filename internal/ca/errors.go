@@ -51,7 +51,7 @@ func (e *Error) Error() string {
 		b.WriteString(": " + e.Message)
 	}
 	if e.Err != nil {
-		b.WriteString(": " + e.Err.Error())
+		b.WriteString(": " + printable(e.Err.Error()))
 	}
 	if e.Remedy != "" {
 		b.WriteString("; " + e.Remedy)
@@ -65,8 +65,8 @@ func (e *Error) ErrorName() string { return e.Name }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// printable keeps what a CSR or a certificate says about itself from breaking
-// log lines or filling them.
+// printable keeps what a CSR or a certificate says about itself, and what
+// crypto/x509 quotes of it, from breaking log lines or filling them.
 func printable(s string) string {
 	const most = 300
 	if r := []rune(s); len(r) > most {

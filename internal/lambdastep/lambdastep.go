@@ -119,7 +119,11 @@ func (h *handler[In, Out]) run(ctx context.Context, payload []byte) (result []by
 func decode(payload []byte, in any) error {
 	d := json.NewDecoder(bytes.NewReader(payload))
 	d.DisallowUnknownFields()
-	if err := d.Decode(in); err != nil {
+	err := d.Decode(in)
+	if _, end := d.Token(); err == nil && !errors.Is(end, io.EOF) {
+		err = errors.New("it goes on after its end")
+	}
+	if err != nil {
 		// encoding/json names the field but not its value, so that this text
 		// cannot carry a task token; package time would quote the value.
 		what := strings.TrimPrefix(err.Error(), "json: ")
@@ -155,5 +159,14 @@ func Failure(err error) messages.InvokeResponse_Error {
 	if name == "" {
 		name = "Keyturn.Bug"
 	}
-	return messages.InvokeResponse_Error{Type: name, Message: err.Error()}
+	message := []rune(err.Error())
+	if len(message) > maxMessage {
+		message = append(message[:maxMessage], '…')
+	}
+	return messages.InvokeResponse_Error{Type: name, Message: string(message)}
 }
+
+// maxMessage is the longest message in characters, whatever texts from outside
+// are in it: it goes into the state of an execution, and into the cause that the
+// execution ends with, for which Step Functions takes 32,768 characters.
+const maxMessage = 6000

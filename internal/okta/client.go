@@ -89,7 +89,7 @@ func New(c Config) (*Client, error) {
 func ParseOrgURL(raw string) (*url.URL, error) {
 	const remedy = "set the stack parameter OktaOrgUrl to the org's address, such as https://example.okta.com"
 	refuse := func(what string) (*url.URL, error) {
-		return nil, rotation.Errorf("Config.Invalid", "the org URL %q %s: %s", raw, what, remedy)
+		return nil, rotation.Errorf("Config.Invalid", "the org URL %q %s: %s", clip(raw), what, remedy)
 	}
 	if strings.TrimSpace(raw) == "" {
 		return nil, rotation.Errorf("Config.Invalid", "there is no org URL: %s", remedy)
@@ -195,26 +195,23 @@ func (c *Client) send(ctx context.Context, k call, cred Credential) (answer, err
 		return answer{}, err
 	}
 	c.calls.Add(1)
+	_, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	response, err := c.http.Do(r)
 	if err != nil {
-		return answer{}, c.unreachable(k, err)
+		return answer{}, c.unreachable(k, err, secret)
 	}
 	defer func() { _ = response.Body.Close() }()
 	c.rates.note(ref.Path, response)
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxResponse+1))
 	if err != nil {
-		return answer{}, c.unreachable(k, err)
+		return answer{}, c.unreachable(k, err, secret)
 	}
 	if len(body) > maxResponse {
 		return answer{}, &Error{Name: "Okta.Invalid", Doing: k.doing, Method: k.method, Path: ref.Path, Status: response.StatusCode,
 			Summary: fmt.Sprintf("the answer is larger than %d MiB", maxResponse>>20)}
 	}
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		// A proxy may quote the request that it refuses.
-		if _, secret, _ := strings.Cut(r.Header.Get("Authorization"), " "); secret != "" {
-			body = bytes.ReplaceAll(body, []byte(secret), []byte(hidden))
-		}
-		return answer{}, decodeError(k, ref.Path, response, body)
+		return answer{}, decodeError(k, ref.Path, response, body, secret)
 	}
 	return answer{body: body, header: response.Header}, nil
 }
@@ -222,15 +219,27 @@ func (c *Client) send(ctx context.Context, k call, cred Credential) (answer, err
 // unreachable turns a transport error into one that says nothing of headers.
 // Whether the call had its effect is not known: the step that made it looks
 // again before it repeats it.
-func (c *Client) unreachable(k call, err error) error {
+func (c *Client) unreachable(k call, err error, secret string) error {
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err
 	}
+	// Of an answer that is no HTTP, net/http quotes the beginning.
+	err = transportError{said(err.Error(), secret), err}
 	path, _, _ := strings.Cut(k.path, "?")
 	return &Error{Name: "Okta.Unavailable", Doing: k.doing, Method: k.method, Path: path,
 		Summary: "no complete answer from " + c.base.Host, Err: err}
 }
+
+// transportError is one of net/http's, cut and without the secret.
+type transportError struct {
+	text string
+	err  error
+}
+
+func (e transportError) Error() string { return e.text }
+
+func (e transportError) Unwrap() error { return e.err }
 
 // getJSON makes a call and decodes its answer into v.
 func (c *Client) callJSON(ctx context.Context, k call, v any) error {

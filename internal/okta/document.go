@@ -150,6 +150,48 @@ func (d Document) comparable() (map[string]any, error) {
 	return tree, nil
 }
 
+// namesTwice tells that an object in a JSON text has two fields of one name:
+// readers differ in which of them counts, so that nobody can say what a change
+// of one would do.
+func namesTwice(raw []byte) bool {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	type object struct {
+		names   map[string]bool // nil for a list
+		isValue bool            // the next token is a field's value
+	}
+	var open []object
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return false
+		}
+		var in *object
+		if len(open) > 0 {
+			in = &open[len(open)-1]
+		}
+		if in != nil && in.names != nil && !in.isValue && token != json.Delim('}') {
+			name, _ := token.(string)
+			if in.names[name] {
+				return true
+			}
+			in.names[name], in.isValue = true, true
+			continue
+		}
+		if in != nil {
+			in.isValue = false
+		}
+		switch token {
+		case json.Delim('{'):
+			open = append(open, object{names: map[string]bool{}})
+		case json.Delim('['):
+			open = append(open, object{})
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		}
+	}
+}
+
 // Difference is one field that is not as it was.
 type Difference struct {
 	// Path is the field, such as settings.app.url or features[2].

@@ -101,12 +101,15 @@ func (e envelope) causes() []string {
 	}
 	var texts []string
 	for _, c := range list {
-		if c.Summary != "" {
-			texts = append(texts, clip(c.Summary))
+		if c.Summary != "" && len(texts) < maxCauses {
+			texts = append(texts, c.Summary)
 		}
 	}
 	return texts
 }
+
+// maxCauses bounds what an error lists: it travels in the state of an execution.
+const maxCauses = 10
 
 // clip bounds a text that comes from outside.
 func clip(s string) string { return clipTo(s, 300) }
@@ -118,14 +121,27 @@ func clipTo(s string, most int) string {
 	return s
 }
 
-func decodeError(k call, path string, r *http.Response, body []byte) error {
+// said is a text that comes from outside, cut, and without the secret: a proxy
+// may quote the request that it refuses. In JSON that has been decoded before,
+// since JSON spells a text in many ways.
+func said(text, secret string) string {
+	if secret != "" {
+		text = strings.ReplaceAll(text, secret, hidden)
+	}
+	return clip(text)
+}
+
+func decodeError(k call, path string, r *http.Response, body []byte, secret string) error {
 	e := &Error{Doing: k.doing, Method: k.method, Path: path, Status: r.StatusCode}
 	var env envelope
 	if json.Unmarshal(body, &env) == nil && env.Code != "" {
-		e.Code, e.Summary, e.ErrorID, e.Causes = env.Code, clip(env.Summary), clip(env.ID), env.causes()
+		e.Code, e.Summary, e.ErrorID = said(env.Code, secret), said(env.Summary, secret), said(env.ID, secret)
+		for _, cause := range env.causes() {
+			e.Causes = append(e.Causes, said(cause, secret))
+		}
 	}
 	if e.Summary == "" {
-		e.Summary = "the answer was " + r.Status
+		e.Summary = "the answer was " + said(r.Status, secret)
 	}
 	switch {
 	case r.StatusCode == http.StatusTooManyRequests:

@@ -59,6 +59,10 @@ func newRates(now func() time.Time) rates {
 	return rates{now: now, windows: map[Bucket]Window{}}
 }
 
+// maxWindow is far more than the minute that Okta's windows have: an answer that
+// names a later time is not believed, because discovery would wait for it.
+const maxWindow = time.Hour
+
 // note reads an answer's headers. A concurrency limit says Limit 0, and its
 // other numbers mean little.
 func (r *rates) note(path string, response *http.Response) {
@@ -72,10 +76,14 @@ func (r *rates) note(path string, response *http.Response) {
 	if dateErr == nil {
 		r.skew = date.Sub(now)
 	}
-	if limitErr != nil || remainingErr != nil || resetErr != nil || dateErr != nil || limit <= 0 {
+	if limitErr != nil || remainingErr != nil || resetErr != nil || dateErr != nil || limit <= 0 || remaining < 0 || remaining > limit {
 		return
 	}
-	r.windows[bucketOf(path)] = Window{Limit: limit, Remaining: remaining, Reset: now.Add(time.Unix(reset+1, 0).Sub(date))}
+	left := time.Unix(reset+1, 0).Sub(date)
+	if left > maxWindow {
+		return
+	}
+	r.windows[bucketOf(path)] = Window{Limit: limit, Remaining: remaining, Reset: now.Add(left)}
 }
 
 // Window is what is known of a bucket's current window; false when nothing is,

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"keyturn/internal/rotation"
 )
@@ -39,7 +40,7 @@ func (c *Client) Document(ctx context.Context, t rotation.Target) (Document, err
 	if err := c.callJSON(ctx, k, &raw); err != nil {
 		return Document{}, err
 	}
-	if raw[0] != '{' {
+	if raw[0] != '{' || !utf8.Valid(raw) || namesTwice(raw) {
 		return Document{}, c.broken(k)
 	}
 	return Document{Kind: t.Kind, Raw: raw}, nil
@@ -263,10 +264,10 @@ func (c *Client) nextPage(h http.Header, doing string) (string, error) {
 	return u.RequestURI(), nil
 }
 
-// nextLink finds the URL of rel="next" in Link headers (RFC 8288).
+// nextLink finds the URL of rel="next" in Link headers (RFC 8288, section 3).
 func nextLink(headers []string) string {
 	for _, header := range headers {
-		for header != "" {
+		for {
 			_, rest, found := strings.Cut(header, "<")
 			if !found {
 				break
@@ -275,22 +276,45 @@ func nextLink(headers []string) string {
 			if !found {
 				break
 			}
-			// The parameters end at the comma before the next "<".
-			params := rest
-			header = ""
-			if i := strings.IndexByte(rest, '<'); i >= 0 {
-				params, header = strings.TrimRight(rest[:i], ", \t"), rest[i:]
+			params := rest[:unquoted(rest, ',')]
+			if slices.Contains(relations(params), "next") {
+				return target
 			}
-			for p := range strings.SplitSeq(params, ";") {
-				name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
-				relations := strings.Fields(strings.ToLower(strings.Trim(strings.TrimSpace(value), `"`)))
-				if strings.EqualFold(strings.TrimSpace(name), "rel") && slices.Contains(relations, "next") {
-					return target
-				}
-			}
+			header = rest[len(params):]
 		}
 	}
 	return ""
+}
+
+// relations are those of a link's first parameter rel; further ones do not
+// count (section 3.3).
+func relations(params string) []string {
+	for params != "" {
+		param := params[:unquoted(params, ';')]
+		name, value, _ := strings.Cut(param, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "rel") {
+			return strings.Fields(strings.ToLower(strings.Trim(strings.TrimSpace(value), `"`)))
+		}
+		params = strings.TrimPrefix(params[len(param):], ";")
+	}
+	return nil
+}
+
+// unquoted is where a separator stands outside of quotes; the length of s where
+// there is none. A title may hold anything.
+func unquoted(s string, separator byte) int {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			quoted = !quoted
+		case quoted && s[i] == '\\':
+			i++
+		case !quoted && s[i] == separator:
+			return i
+		}
+	}
+	return len(s)
 }
 
 // DER decodes the first certificate of the key.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"keyturn/internal/okta"
@@ -21,8 +22,8 @@ type VerifyKey struct {
 
 // Run reads the target's SAML metadata, one call, and answers Key.NotInUse
 // unless the kid that is active is the expected one, and so is every
-// certificate in the metadata. For an IdP that includes
-// the certificate for encryption: Okta decrypts with the same key.
+// certificate in the metadata, of which one is for signing. For an IdP that
+// includes the certificate for encryption: Okta decrypts with the same key.
 func (s VerifyKey) Run(ctx context.Context, in rotation.VerifyKeyInput) (rotation.VerifyKeyOutput, error) {
 	none := rotation.VerifyKeyOutput{}
 	if err := in.Target.Validate(); err != nil {
@@ -39,12 +40,12 @@ func (s VerifyKey) Run(ctx context.Context, in rotation.VerifyKeyInput) (rotatio
 	if err != nil {
 		return none, err
 	}
-	certificates, err := metadataCertificates(metadata)
+	certificates, err := metadataCertificates(metadata, in.Target.Kind)
 	if err != nil {
 		return none, &rotation.Error{Name: "Okta.Unavailable", Message: fmt.Sprintf("the SAML metadata of %s (%s) cannot be read", in.Target, in.Target.Label), Err: err}
 	}
-	if len(certificates) == 0 {
-		return none, rotation.Errorf("Key.NotInUse", "the SAML metadata of %s (%s) has no certificate", in.Target, in.Target.Label)
+	if !slices.ContainsFunc(certificates, metadataCertificate.signs) {
+		return none, rotation.Errorf("Key.NotInUse", "the SAML metadata of %s (%s) has no certificate for signing", in.Target, in.Target.Label)
 	}
 	for _, got := range certificates {
 		if !bytes.Equal(got.der, want) {
@@ -59,18 +60,41 @@ type metadataCertificate struct {
 	der []byte
 }
 
-// metadataCertificates reads the X509Certificate elements of all
-// KeyDescriptors (SAML 2.0 metadata, section 2.4.1.1). Others, such as that of
-// the metadata's own signature, do not count.
-func metadataCertificates(metadata []byte) ([]metadataCertificate, error) {
+// both is the use of a KeyDescriptor that names none.
+const both = "signing and encryption"
+
+func (c metadataCertificate) signs() bool { return c.use == "signing" || c.use == both }
+
+// Bounds of what is read as metadata: Okta's has some kB, and a certificate six
+// elements deep. What is larger could take more memory than there is.
+const (
+	maxMetadata = 1 << 20
+	maxDepth    = 100
+)
+
+// metadataCertificates reads the certificates in the KeyDescriptors of the role
+// that Okta has for the target (SAML 2.0 metadata, sections 2.4.1.1, 2.4.3 and
+// 2.4.4). Others, such as that of the metadata's own signature, do not count.
+// Entities that the document declares are not expanded: one that is used is an
+// error.
+func metadataCertificates(metadata []byte, kind rotation.Kind) ([]metadataCertificate, error) {
 	const (
 		md = "urn:oasis:names:tc:SAML:2.0:metadata"
 		ds = "http://www.w3.org/2000/09/xmldsig#"
 	)
-	keyDescriptor := xml.Name{Space: md, Local: "KeyDescriptor"}
+	role := "IDPSSODescriptor"
+	if kind == rotation.KindIDP {
+		role = "SPSSODescriptor" // Okta is the service provider
+	}
+	descriptor := []xml.Name{{Space: md, Local: "EntityDescriptor"}, {Space: md, Local: role}, {Space: md, Local: "KeyDescriptor"}}
+	certificate := append(slices.Clone(descriptor), xml.Name{Space: ds, Local: "KeyInfo"}, xml.Name{Space: ds, Local: "X509Data"}, xml.Name{Space: ds, Local: "X509Certificate"})
+	if len(metadata) > maxMetadata {
+		return nil, fmt.Errorf("it has %d bytes, more than %d", len(metadata), maxMetadata)
+	}
 	d := xml.NewDecoder(bytes.NewReader(metadata))
 	var found []metadataCertificate
-	use, described := "", false
+	var path []xml.Name
+	use := ""
 	for {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
@@ -79,34 +103,33 @@ func metadataCertificates(metadata []byte) ([]metadataCertificate, error) {
 		if err != nil {
 			return nil, err
 		}
-		if end, ok := token.(xml.EndElement); ok && end.Name == keyDescriptor {
-			described = false
-		}
-		start, ok := token.(xml.StartElement)
-		if !ok {
-			continue
-		}
-		switch start.Name {
-		case keyDescriptor:
-			use, described = "signing and encryption", true
-			for _, a := range start.Attr {
-				if a.Name.Local == "use" {
-					use = a.Value
+		switch token := token.(type) {
+		case xml.StartElement:
+			path = append(path, token.Name)
+			switch {
+			case len(path) > maxDepth:
+				return nil, fmt.Errorf("its elements are more than %d deep", maxDepth)
+			case slices.Equal(path, descriptor):
+				use = both
+				for _, a := range token.Attr {
+					if a.Name == (xml.Name{Local: "use"}) {
+						use = a.Value
+					}
 				}
+			case slices.Equal(path, certificate):
+				path = path[:len(path)-1]
+				var text string
+				if err := d.DecodeElement(&text, &token); err != nil {
+					return nil, err
+				}
+				der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+				if err != nil {
+					return nil, fmt.Errorf("X509Certificate: %w", err)
+				}
+				found = append(found, metadataCertificate{use: use, der: der})
 			}
-		case xml.Name{Space: ds, Local: "X509Certificate"}:
-			if !described {
-				continue
-			}
-			var text string
-			if err := d.DecodeElement(&text, &start); err != nil {
-				return nil, err
-			}
-			der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
-			if err != nil {
-				return nil, fmt.Errorf("X509Certificate: %w", err)
-			}
-			found = append(found, metadataCertificate{use: use, der: der})
+		case xml.EndElement:
+			path = path[:len(path)-1]
 		}
 	}
 }

@@ -90,18 +90,24 @@ func TestVerificationReadsEveryFormOfMetadata(t *testing.T) {
 	}
 	signature := strings.ReplaceAll(descriptor("", spare().X5C), "KeyDescriptor", "Signature")
 	metadata := func(inner string) string {
-		return `<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata">` + inner + `</EntityDescriptor>`
+		return `<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata"><SPSSODescriptor>` + inner + `</SPSSODescriptor></EntityDescriptor>`
 	}
 	what := "the SAML metadata of " + l.who()
 	for name, c := range map[string]struct{ body, error, text string }{
 		"other prefixes, no use":             {metadata(descriptor("", key.Certificate)), "", ""},
 		"white space in the certificate":     {metadata(descriptor(` use="signing"`, "\n\t"+key.Certificate[:70]+" \r\n "+key.Certificate[70:]+"\n")), "", ""},
 		"a certificate of the signature":     {metadata(signature + descriptor("", key.Certificate) + signature), "", ""},
-		"a certificate of the signature, no": {metadata(signature), "Key.NotInUse", what + " has no certificate"},
+		"a certificate of the signature, no": {metadata(signature), "Key.NotInUse", what + " has no certificate for signing"},
 		"another certificate without a use":  {metadata(descriptor("", spare().X5C)), "Key.NotInUse", what + " has the certificate " + fingerprint(t, spare().X5C) + " for signing and encryption, not " + fingerprint(t, key.Certificate) + " of the key " + key.Kid},
 		"one right and one wrong":            {metadata(descriptor("", key.Certificate) + descriptor(` use="signing"`, spare().X5C)), "Key.NotInUse", what + " has the certificate " + fingerprint(t, spare().X5C) + " for signing, not " + fingerprint(t, key.Certificate) + " of the key " + key.Kid},
-		"no certificate":                     {metadata(""), "Key.NotInUse", what + " has no certificate"},
-		"another namespace":                  {strings.ReplaceAll(metadata(descriptor("", key.Certificate)), "SAML:2.0:metadata", "SAML:2.0:other"), "Key.NotInUse", what + " has no certificate"},
+		"for encryption alone":               {metadata(descriptor(` use="encryption"`, key.Certificate)), "Key.NotInUse", what + " has no certificate for signing"},
+		"for another role":                   {strings.ReplaceAll(metadata(descriptor("", key.Certificate)), "SPSSO", "IDPSSO"), "Key.NotInUse", what + " has no certificate for signing"},
+		"outside of a role":                  {strings.ReplaceAll(metadata(descriptor("", key.Certificate)), "SPSSODescriptor", "Extensions"), "Key.NotInUse", what + " has no certificate for signing"},
+		"an entity":                          {`<!DOCTYPE x [<!ENTITY c "` + key.Certificate + `">]>` + metadata(descriptor("", "&c;")), "Okta.Unavailable", what + " cannot be read: XML syntax error on line 1: invalid character entity &c;"},
+		"no end to its depth":                {strings.Repeat("<a>", 101), "Okta.Unavailable", what + " cannot be read: its elements are more than 100 deep"},
+		"no end":                             {strings.Repeat(" ", 1<<20+1), "Okta.Unavailable", what + " cannot be read: it has 1048577 bytes, more than 1048576"},
+		"no certificate":                     {metadata(""), "Key.NotInUse", what + " has no certificate for signing"},
+		"another namespace":                  {strings.ReplaceAll(metadata(descriptor("", key.Certificate)), "SAML:2.0:metadata", "SAML:2.0:other"), "Key.NotInUse", what + " has no certificate for signing"},
 		"not base64":                         {metadata(descriptor("", "!")), "Okta.Unavailable", what + " cannot be read: X509Certificate: illegal base64 data at input byte 0"},
 		"cut off":                            {metadata(descriptor("", key.Certificate))[:150], "Okta.Unavailable", what + " cannot be read: XML syntax error on line 1: unexpected EOF"},
 		"a page of a proxy":                  {"<html><br></html>", "Okta.Unavailable", what + " cannot be read: XML syntax error on line 1: element <br> closed by </html>"},

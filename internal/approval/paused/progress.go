@@ -1,6 +1,7 @@
 package paused
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -112,14 +113,15 @@ type reading struct {
 	traced bool
 }
 
-// take looks at the next older event, and tells whether all is known.
+// take looks at the next older event, and tells whether all is known. By the
+// API reference an event's details may be absent.
 func (r *reading) take(e *types.HistoryEvent) bool {
 	p := &r.progress
 	switch e.Type {
 	case types.HistoryEventTypeExecutionSucceeded:
-		r.ended(aws.ToString(e.ExecutionSucceededEventDetails.Output))
+		r.ended(aws.ToString(cmp.Or(e.ExecutionSucceededEventDetails, &types.ExecutionSucceededEventDetails{}).Output))
 	case types.HistoryEventTypeExecutionFailed:
-		r.ended(aws.ToString(e.ExecutionFailedEventDetails.Cause))
+		r.ended(aws.ToString(cmp.Or(e.ExecutionFailedEventDetails, &types.ExecutionFailedEventDetails{}).Cause))
 	case types.HistoryEventTypeExecutionAborted:
 		p.Result, r.settled = Stopped, true
 	case types.HistoryEventTypeExecutionTimedOut:
@@ -141,12 +143,12 @@ func (r *reading) take(e *types.HistoryEvent) bool {
 		r.settled = true
 	case types.HistoryEventTypeTaskSucceeded:
 		r.settled = r.settled || r.scheduled == nil
-		r.decided(aws.ToString(e.TaskSucceededEventDetails.Output))
+		r.decided(aws.ToString(cmp.Or(e.TaskSucceededEventDetails, &types.TaskSucceededEventDetails{}).Output))
 	case types.HistoryEventTypeTaskFailed:
 		// The attempt that this ends was scheduled before it.
 		r.settled = r.settled || r.scheduled == nil
-		if aws.ToString(e.TaskFailedEventDetails.Error) == rejected {
-			r.decided(aws.ToString(e.TaskFailedEventDetails.Cause))
+		if aws.ToString(cmp.Or(e.TaskFailedEventDetails, &types.TaskFailedEventDetails{}).Error) == rejected {
+			r.decided(aws.ToString(cmp.Or(e.TaskFailedEventDetails, &types.TaskFailedEventDetails{}).Cause))
 		}
 	case types.HistoryEventTypeTaskTimedOut, types.HistoryEventTypeTaskStartFailed, types.HistoryEventTypeTaskSubmitFailed:
 		r.settled = r.settled || r.scheduled == nil
