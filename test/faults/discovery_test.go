@@ -25,16 +25,11 @@ func TestDiscoveryMatrix(t *testing.T) {
 	for _, s := range discoveries() {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
-			for _, call := range discoveryCallsOf(t, s) {
-				for _, kind := range simulated.Kinds {
-					if !applies(call, kind) {
-						continue
-					}
-					t.Run(call.String()+" "+string(kind), func(t *testing.T) {
-						outside := simulated.Prepare(t)
-						synctest.Test(t, func(t *testing.T) { s.isDiscovered(t, outside, &simulated.Fault{At: call, Kind: kind}) })
-					})
-				}
+			for _, fault := range sample(faults(discoveryCallsOf(t, s))) {
+				t.Run(fault.String(), func(t *testing.T) {
+					outside := simulated.Prepare(t)
+					synctest.Test(t, func(t *testing.T) { s.isDiscovered(t, outside, &fault) })
+				})
 			}
 		})
 	}

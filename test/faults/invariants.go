@@ -48,8 +48,8 @@ func broken(w *simulated.World, r simulated.Report) []string {
 		if active.Kid != r.NewKid || active.Kid == w.OldKid {
 			is("it says Completed, and %s is active, not the new key %s", active.Kid, r.NewKid)
 		}
-		if !w.Partner.Has(active.Certificate.Raw) {
-			is("it says Completed, and the partner does not have the new certificate")
+		if err := w.Partner.SignsIn(); err != nil {
+			is("it says Completed, and users cannot sign in: %v", err)
 		}
 	case r.Rollback != nil && r.Rollback.Step == "RestoreKeyCredential":
 		// Okta could not be reached for longer than the way back is tried: the
@@ -59,6 +59,9 @@ func broken(w *simulated.World, r simulated.Report) []string {
 	case slices.Contains([]string{"RolledBack", "GaveUp", "Failed"}, r.Result):
 		if active.Kid != w.OldKid {
 			is("it says %s, and the old key is not active", r.Result)
+		}
+		if err := w.Partner.SignsIn(); err != nil {
+			is("it says %s, and users cannot sign in: %v", r.Result, err)
 		}
 	default:
 		is("it says %q", r.Result)

@@ -55,6 +55,11 @@ func scenarios() []scenario {
 	return all
 }
 
+// usual are those with the stack's usual CA.
+func usual() []scenario {
+	return slices.DeleteFunc(scenarios(), func(s scenario) bool { return s.ca != rotation.AuthorityLocal })
+}
+
 // stage is a world with its people, in a bubble.
 type stage struct {
 	*simulated.World
@@ -127,4 +132,15 @@ func (g *stage) aYearLater(policy map[string]any) {
 	if r := g.next(policy); r.NewKid == g.OldKid {
 		g.t.Error("a year later nothing was rotated")
 	}
+}
+
+// sample is a part of the cases: all of them, or one of oneOf.
+func sample[T any](cases []T) []T {
+	var some []T
+	for i, c := range cases {
+		if i%oneOf == 0 {
+			some = append(some, c)
+		}
+	}
+	return some
 }

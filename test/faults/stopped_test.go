@@ -12,10 +12,10 @@ import (
 // while it waits. The function that is at work then goes on to its end, as
 // Lambda has it.
 func TestStopped(t *testing.T) {
-	for _, s := range scenarios() {
+	for _, s := range usual() {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
-			for _, call := range callsOf(t, s) {
+			for _, call := range sample(callsOf(t, s)) {
 				t.Run(call.String(), func(t *testing.T) { s.isStopped(t, call, 0) })
 				if call.State == "RequestUpload" && call.Function == "rotation" {
 					t.Run(call.String()+" while it waits", func(t *testing.T) { s.isStopped(t, call, delay/2) })

@@ -13,64 +13,76 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"keyturn/internal/partner"
 	"keyturn/internal/playground"
+	"keyturn/internal/rotation"
 )
 
-// Partner is who the target exchanges sign-ins with: it trusts the certificates
-// that were uploaded to it, the last two of them, and notes when users could
-// not sign in.
+// Partner is the other side of the target: a real SAML library, which holds two
+// certificates. A user signs in after everything that may change whether that
+// works.
 type Partner struct {
-	w *World
+	partner.Partner
 
-	mu      sync.Mutex
-	trusted [][32]byte
-	// LockedOut says after which calls the key in use was none that the partner
-	// trusts.
+	w  *World
+	mu sync.Mutex
+	// tried are the sign-ins so far, by what decides how they end: the target's
+	// document, and how many certificates were uploaded.
+	tried   map[string]error
+	uploads int
+	// lockedOut says after what a user could not sign in.
 	lockedOut []string
 }
 
 func newPartner(w *World) *Partner {
-	p := &Partner{w: w}
-	p.trusted = append(p.trusted, fingerprint(w.Key(w.OldKid).Certificate.Raw))
+	p := &Partner{w: w, tried: map[string]error{}}
+	if w.Target.Kind == rotation.KindIDP {
+		p.Partner = partner.ForIDP(w.Org, w.Target.ID, partner.Options{})
+	} else {
+		p.Partner = partner.ForApp(w.Org, w.Target.ID, partner.Options{})
+	}
 	return p
 }
 
-// Upload gives the partner a certificate, once.
-func (p *Partner) Upload(der []byte) {
-	if p.Has(der) {
-		return
+// upload gives the partner the certificate that came with a mail.
+func (p *Partner) upload(certPEM []byte) {
+	if err := p.Upload(certPEM); err != nil {
+		panic(err) // a mail of ours brought it
 	}
 	p.mu.Lock()
-	p.trusted = append(p.trusted, fingerprint(der))
-	p.trusted = p.trusted[max(0, len(p.trusted)-2):]
+	p.uploads++
 	p.mu.Unlock()
 	p.look("upload")
 }
 
-// Has tells whether the partner trusts a certificate.
-func (p *Partner) Has(der []byte) bool {
+// SignsIn has a user sign in, and tells why that did not work.
+func (p *Partner) SignsIn() error {
+	p.mu.Lock()
+	state := fmt.Sprintf("%d %s", p.uploads, p.w.Document())
+	err, known := p.tried[state]
+	p.mu.Unlock()
+	if known {
+		return err
+	}
+	err = p.SignIn(context.Background())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, f := range p.trusted {
-		if f == fingerprint(der) {
-			return true
-		}
-	}
-	return false
+	p.tried[state] = err
+	return err
 }
 
 func (p *Partner) look(after string) {
 	if !p.w.Exists() {
 		return
 	}
-	if k := p.w.Key(p.w.ActiveKid()); k == nil || !p.Has(k.Certificate.Raw) {
+	if err := p.SignsIn(); err != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.lockedOut = append(p.lockedOut, after)
+		p.lockedOut = append(p.lockedOut, after+": "+err.Error())
 	}
 }
 
-// LockedOut says after which calls users could not sign in.
+// LockedOut says after what users could not sign in, and why.
 func (p *Partner) LockedOut() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -168,7 +180,7 @@ func (p *Person) Pages() []string {
 func (p *Person) upload(m Mail) {
 	for name, content := range m.Attached {
 		if block, _ := pem.Decode(content); block != nil && block.Type == "CERTIFICATE" && !strings.HasSuffix(name, "-chain.pem") {
-			p.World.Partner.Upload(block.Bytes)
+			p.World.Partner.upload(content)
 		}
 	}
 }

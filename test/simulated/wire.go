@@ -75,6 +75,8 @@ type Fault struct {
 	Kind FaultKind
 }
 
+func (f Fault) String() string { return f.At.String() + " " + string(f.Kind) }
+
 // wire carries every call between Keyturn, Okta and AWS, notes it, and has it
 // fail where a fault says so.
 type wire struct {

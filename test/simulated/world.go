@@ -13,7 +13,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
@@ -238,9 +237,12 @@ func (w *World) found(t *testing.T, provider rotation.CertificateAuthority) {
 
 func (w *World) getenv(name string) string { return w.env[name] }
 
-func chainPEM(c *x509.Certificate) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
+// PEM is a certificate as text.
+func PEM(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 }
+
+func chainPEM(c *x509.Certificate) string { return string(PEM(c)) }
 
 // definition is a state machine as template.yaml deploys it.
 func definition(t *testing.T, read func() (*asl.Machine, error)) *asl.Machine {
@@ -591,9 +593,6 @@ func (w *World) Verifies(k *oktasim.Key) error {
 	_, err := k.Certificate.Verify(x509.VerifyOptions{Roots: w.roots, CurrentTime: time.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	return err
 }
-
-// fingerprint tells certificates apart.
-func fingerprint(der []byte) [32]byte { return sha256.Sum256(der) }
 
 // root makes a CA's certificate of its key.
 func root(t *testing.T, name string, key crypto.Signer) *x509.Certificate {
