@@ -45,7 +45,7 @@ func (l *lab) measured(all ...happens) (Timeline, []Mark) {
 }
 
 // The upload is at 3.5 s, the switch 4 s later, or the other way round: so four
-// sign-ins, of each second one, are between the two.
+// sign-ins are between the two.
 func TestSignInsFailOnlyBetweenUploadAndSwitch(t *testing.T) {
 	upload, change := happens{3500 * time.Millisecond, "upload"}, happens{7500 * time.Millisecond, "switch"}
 	early, late := happens{3500 * time.Millisecond, "switch"}, happens{7500 * time.Millisecond, "upload"}
@@ -67,6 +67,8 @@ func TestSignInsFailOnlyBetweenUploadAndSwitch(t *testing.T) {
 		{"after-switch, one certificate", both, Options{Capacity: 1}, []happens{early, late}, "switch → upload", 5 * time.Second},
 		{"after-switch, an IdP that encrypts", []string{oktasim.KindIDP}, Options{Encrypts: true}, []happens{early, late}, "switch → upload", 5 * time.Second},
 		{"after-switch, and nobody can upload", both, Options{}, []happens{early, {7500 * time.Millisecond, "switch back"}}, "switch → switch back", 5 * time.Second},
+		{"before-switch, one certificate, and the upload is taken back", both, Options{Capacity: 1},
+			[]happens{upload, {7500 * time.Millisecond, "upload old"}}, "upload → upload old", 5 * time.Second},
 		{"before-switch, one certificate, and the switch is taken back", both, Options{Capacity: 1},
 			[]happens{{3400 * time.Millisecond, "upload"}, {3450 * time.Millisecond, "switch"}, {3500 * time.Millisecond, "switch back"}, {7500 * time.Millisecond, "upload old"}},
 			"switch back → upload old", 5 * time.Second},
