@@ -11,6 +11,8 @@ PARAMETERS   ?=
 DEPLOY_FLAGS ?=
 # The policy that "make check-policy" checks.
 POLICY       ?= policy/policy.json
+# The org that "make contract" compares; CREDENTIAL=file, ROTATE=1, YES=1.
+ORG          ?=
 ARCHITECTURE  = $(if $(filter amd64,$(ARCH)),x86_64,$(ARCH))
 
 TOOL      := go tool -modfile=tools/go.mod
@@ -24,7 +26,7 @@ RECORDS    = $(CURDIR)/build/records
 GOTESTSUM_FLAGS := --format pkgname --hide-summary=skipped
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt check-policy demo plot dev deploy bench load clean
+.PHONY: help setup build test lint fmt check-policy demo plot dev deploy bench load contract clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +84,10 @@ dev: setup ## the same stack, to click through with a browser; Ctrl-C ends it
 
 deploy: setup build ## sam deploy to your AWS account; PARAMETERS='Name=value ...'
 	$(SAM) deploy --config-env default $(DEPLOY_FLAGS) --parameter-overrides Architecture=$(ARCHITECTURE) $(PARAMETERS)
+
+contract: ## compare an Okta org with the simulated one: ORG=https://example.okta.com; see docs/okta-contract.md
+	@cd test && go build -o ../build/contract ./contract/cmd/contract && exec ../build/contract -org "$(ORG)" \
+		$(if $(CREDENTIAL),-credential "$(abspath $(CREDENTIAL))") $(if $(ROTATE),-rotate-throw-away-app) $(if $(YES),-yes)
 
 bench: setup ## measure discovery, functions and rotations; writes docs/benchmarks.md
 	go run ./cmd/bench

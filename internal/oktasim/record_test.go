@@ -19,6 +19,8 @@ func recorded(t *testing.T) (*fixture, func() []Exchange) {
 	f.records = newRecorder(&out)
 	return f, func() []Exchange {
 		t.Helper()
+		f.records.mu.Lock() // a handler may not have returned yet
+		defer f.records.mu.Unlock()
 		var all []Exchange
 		for line := range strings.Lines(out.String()) {
 			var e Exchange
@@ -128,6 +130,7 @@ func TestAClosedConnectionIsWrittenDownWithoutAnAnswer(t *testing.T) {
 		_ = answer.Body.Close()
 		t.Fatal("there is an answer")
 	}
+	server.Close()
 	all := exchanges()
 	if len(all) != 1 || all[0].Status != 0 || all[0].Fault != string(FaultCloseAfter) || all[0].Response.Body != nil {
 		t.Errorf("%+v", all)

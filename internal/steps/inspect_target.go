@@ -189,11 +189,13 @@ func newestFirst(a, b rotation.Key) int { return b.Created.Compare(a.Created) }
 
 // sharedWith finds the other targets with the same active key. Since May 2022
 // every new app gets a key of its own; a key that is older than its target was
-// the whole org's, or was cloned. Only then the question is asked.
+// the whole org's, or was cloned. Only then the question is asked, and where
+// Okta does not say how old the target is (IdentityProvider.created may be null
+// by the API spec).
 func (s InspectTarget) sharedWith(ctx context.Context, t rotation.Target, active rotation.Key, doc okta.Document) ([]rotation.Target, error) {
 	shared := []rotation.Target{}
 	created, err := time.Parse(time.RFC3339, doc.Field("created"))
-	if err != nil || !active.Created.Before(created.Add(-time.Minute)) {
+	if err == nil && !active.Created.Before(created.Add(-time.Minute)) {
 		return shared, nil
 	}
 	all := s.Okta.AppsWithKid(ctx, active.Kid)

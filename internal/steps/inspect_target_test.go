@@ -309,6 +309,21 @@ func TestKeyOlderThanItsTargetIsLookedForElsewhere(t *testing.T) {
 	}
 }
 
+// IdentityProvider.created is nullable in Okta's API spec.
+func TestAKeyIsLookedForElsewhereWhereTheAgeOfItsTargetIsNotKnown(t *testing.T) {
+	l := emptyLab(t)
+	l.target = l.addIDP(oktasim.IDPSpec{Label: "First", Created: day(-100), Key: expiring()})
+	second := l.addIDP(oktasim.IDPSpec{Label: "Second", Created: day(-90), Key: expiring()})
+	l.org.Edit("idp", l.target.ID, "created", "null")
+	out, err := l.inspect("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]rotation.Target{second}, out.SharedWith); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 // Okta stamps the app and its key one after the other.
 func TestKeyMadeTogetherWithItsTargetIsNotLookedForElsewhere(t *testing.T) {
 	l := emptyLab(t)

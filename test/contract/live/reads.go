@@ -36,7 +36,7 @@ var (
 		{Path: "/name", Types: text},
 		{Path: "/type", Types: text},
 		{Path: "/status", Types: text},
-		{Path: "/created", Types: date},
+		{Path: "/created", Types: []string{"date", "null"}, Optional: true},
 		{Path: "/protocol/credentials/signing/kid", Types: text, For: is("type", "SAML2")},
 		{Path: "/protocol/credentials/trust/kid", Types: text, For: is("type", "SAML2")},
 		{Path: "/protocol/credentials/trust/additionalKids/*", Types: text, Optional: true},

@@ -46,6 +46,9 @@ func (s *session) rotate(ctx context.Context, say func(string, ...any), quiet bo
 	}
 	label := fmt.Sprintf("%s %s", labelPrefix, time.Now().UTC().Format("2006-01-02 15:04:05 UTC"))
 	id, err := s.make(ctx, label)
+	if refused := (*okta.Error)(nil); errors.As(err, &refused) && refused.Status < 500 {
+		return fmt.Errorf("make the app: %w", err) // nothing was made
+	}
 	defer func() {
 		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
 		defer cancel()
@@ -54,7 +57,7 @@ func (s *session) rotate(ctx context.Context, say func(string, ...any), quiet bo
 			say(`✘ The app "%s" (%s) may be left in the org. Remove it in the admin console: Applications, the app, Deactivate, Delete.`, label, id)
 			return
 		}
-		say(`  the app "%s" is gone again`, label)
+		say(`  the app "%s" is not in the org any more`, label)
 	}()
 	if err != nil {
 		return fmt.Errorf("make the app: %w", err)
@@ -238,21 +241,35 @@ func (s *session) make(ctx context.Context, label string) (id string, err error)
 	return id, nil
 }
 
-// remove deactivates the app and deletes it; where its id is not known, it is
-// looked for by its label. An app that is not there is gone.
-func (s *session) remove(ctx context.Context, id, label string) error {
-	if id == "" {
+// labelled finds the app by its label, which may take a search some seconds to
+// know; "" where there is none.
+func (s *session) labelled(ctx context.Context, label string) (id string, err error) {
+	for tries := range 3 {
+		if tries > 0 {
+			if err := s.wait(ctx, 5*time.Second, "an app that was just made may not be found at once"); err != nil {
+				return "", err
+			}
+		}
 		list, err := s.own(ctx, http.MethodGet, "/api/v1/apps?"+url.Values{"q": {label}, "limit": {"200"}}.Encode(), nil)
 		if err != nil {
-			return fmt.Errorf("look for the app: %w", err)
+			return "", fmt.Errorf("look for the app: %w", err)
 		}
 		for _, app := range gjson.ParseBytes(list).Array() {
 			if app.Get("label").String() == label {
-				id = app.Get("id").String()
+				return app.Get("id").String(), nil
 			}
 		}
-		if id == "" {
-			return nil
+	}
+	return "", nil
+}
+
+// remove deactivates the app and deletes it; where its id is not known, it is
+// looked for. An app that is not there is gone.
+func (s *session) remove(ctx context.Context, id, label string) error {
+	if id == "" {
+		var err error
+		if id, err = s.labelled(ctx, label); err != nil || id == "" {
+			return err
 		}
 	}
 	path := "/api/v1/apps/" + url.PathEscape(id)

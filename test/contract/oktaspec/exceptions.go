@@ -56,7 +56,7 @@ var Exceptions = []Exception{
 		Source:     newer + "_links.metadata.type in its examples of apps",
 	},
 	{
-		Operations: []string{"generateCsrForApplication", "getCsrForApplication", "generateCsrForIdentityProvider", "getCsrForIdentityProvider"},
+		Operations: []string{"generateCsrForApplication"},
 		Side:       Response,
 		Kind:       "media type",
 		Places:     []string{"application/pkcs10; filename=okta.p10"},

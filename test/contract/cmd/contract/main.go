@@ -50,6 +50,9 @@ func run(ctx context.Context, args []string, token string, in io.Reader, out io.
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
+	if *org == "" {
+		return errors.New("which org? make contract ORG=https://example.okta.com")
+	}
 	credential, err := read(*file, token)
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ func TestTheCredentialComesFromTheVariableOrAFile(t *testing.T) {
 		"with SSWS":               {"SSWS " + token, nil, `starts with "SSWS "`},
 		"another secret":          {`{"token":"` + token + `"}`, nil, "has another shape than expected"},
 		"an argument":             {token, []string{"x"}, `unexpected argument "x"`},
-		"no org":                  {token, []string{"-org", ""}, "there is no org URL"},
+		"no org":                  {token, []string{"-org", ""}, "which org? make contract ORG=https://example.okta.com"},
 		"http elsewhere":          {token, []string{"-org", "http://example.okta.com"}, "is http, which would show the credential"},
 	} {
 		t.Run(what, func(t *testing.T) {
