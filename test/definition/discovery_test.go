@@ -202,6 +202,9 @@ func (r run) check(t *testing.T, l *lab) error {
 	})
 	o.checkEnd(result, all, took)
 	o.wrong = append(o.wrong, l.discoveryDrawn.follow(all)...)
+	if result.Status != asl.StatusTimedOut {
+		o.wrong = append(o.wrong, checkRetries(all, discoveryRetries)...)
+	}
 	if len(o.wrong) == 0 {
 		return nil
 	}
@@ -210,6 +213,22 @@ func (r run) check(t *testing.T, l *lab) error {
 		fmt.Fprintf(&way, "\n  %s %s %s", v.at.Format(time.DateTime), v.state, v.failed)
 	}
 	return fmt.Errorf("%s\n  %s%s", encode(r), strings.Join(o.wrong, "\n  "), &way)
+}
+
+// discoveryRetries is what retries is for rotations.
+func discoveryRetries(state, name string) (class string, most int) {
+	unavailable := []string{"Bucket.Unavailable", "Secret.Unavailable", "StepFunctions.Unavailable", "Okta.Unavailable"}
+	if state == "DescribeAuthorities" {
+		unavailable = []string{"Secret.Unavailable", "CA.Unavailable"}
+	}
+	switch class, most = retries(state, name); class {
+	case "event", "lambda":
+		return class, most
+	}
+	if slices.Contains(unavailable, name) {
+		return "unavailable", 6
+	}
+	return "", 0
 }
 
 func (o *org) checkEnd(result asl.Result, all []visit, took time.Duration) {

@@ -25,6 +25,8 @@ type visit struct {
 	output json.RawMessage // of the task
 	// failed is the error of the last attempt; empty where it succeeded.
 	failed string
+	// failures are those of all attempts.
+	failures []string
 	// limit are the seconds of the last attempt.
 	limit int64
 }
@@ -104,8 +106,10 @@ func visits(history []types.HistoryEvent) []visit {
 			last.output, last.failed = json.RawMessage(aws.ToString(h.TaskSucceededEventDetails.Output)), ""
 		case h.TaskFailedEventDetails != nil:
 			last.failed = aws.ToString(h.TaskFailedEventDetails.Error)
+			last.failures = append(last.failures, last.failed)
 		case h.TaskTimedOutEventDetails != nil:
 			last.failed = "States.Timeout"
+			last.failures = append(last.failures, last.failed)
 		case h.EvaluationFailedEventDetails != nil:
 			last.failed = aws.ToString(h.EvaluationFailedEventDetails.Error)
 		}
@@ -117,7 +121,7 @@ func visits(history []types.HistoryEvent) []visit {
 func (o *outcome) check(drawn *diagram) []string {
 	for _, one := range []func(*outcome){
 		(*outcome).checkEnd, (*outcome).checkResult, (*outcome).checkOrg, (*outcome).checkOrder, (*outcome).checkRestore,
-		(*outcome).checkCSRs, (*outcome).checkReport, (*outcome).checkMessages, (*outcome).checkTransitions,
+		(*outcome).checkRetries, (*outcome).checkCSRs, (*outcome).checkReport, (*outcome).checkMessages, (*outcome).checkTransitions,
 	} {
 		one(o)
 	}
@@ -446,6 +450,56 @@ func (o *outcome) checkRestore() {
 	if o.succeeded("RestoreKeyCredential") && o.visited("RestoreKeyCredential") && !o.visited("VerifyOldKey") {
 		o.mistake("nobody looked whether the old key is in use again")
 	}
+}
+
+// retries is how often an error of a state is tried again (docs/architecture.md,
+// "Errors and retries"). Errors of the same class are counted together.
+func retries(state, name string) (class string, most int) {
+	lambda := strings.HasPrefix(name, "Lambda.") || slices.Contains([]string{"Sandbox.Timedout", "Runtime.ExitError", "Keyturn.Bug", "States.Timeout"}, name)
+	asks := slices.Contains([]string{"RequestCertificate", "RequestUpload", "AwaitSwitchTime", "ConfirmSignIn"}, state)
+	back := state == "RestoreKeyCredential" || state == "VerifyOldKey"
+	switch {
+	case strings.HasPrefix(state, "Announce"):
+		return "event", 4
+	case name == "Key.NotInUse" && (back || state == "VerifyKey"):
+		return "key", 4
+	case back && slices.Contains([]string{"Target.Changed", "Target.Drifted", "Target.Invalid", "Input.Invalid", "Okta.NotFound"}, name):
+		return "", 0
+	case back:
+		return "any", 40
+	case name == "CA.Pending" && state == "CollectCertificate":
+		return "pending", 24
+	case name == "Okta.RateLimited":
+		return "rate", 8
+	case slices.Contains([]string{"Okta.Unavailable", "Secret.Unavailable", "CA.Unavailable", "Notify.Unavailable"}, name):
+		if state == "VerifyKey" {
+			return "unavailable", 20
+		}
+		return "unavailable", 6
+	case lambda && (!asks || name != "States.Timeout"):
+		return "lambda", 5
+	}
+	return "", 0
+}
+
+// checkRetries: what may pass is tried again, as often as is documented, and
+// nothing else is.
+func (o *outcome) checkRetries() { o.wrong = append(o.wrong, checkRetries(o.visits, retries)...) }
+
+func checkRetries(visits []visit, retries func(state, name string) (string, int)) []string {
+	var wrong []string
+	for _, v := range visits {
+		used := map[string]int{}
+		for i, name := range v.failures {
+			class, most := retries(v.state, name)
+			last := i == len(v.failures)-1 && v.failed != ""
+			if again := used[class] < most; again == last {
+				wrong = append(wrong, fmt.Sprintf("%s: after %v, another try: %t, and it may be repeated %d times", v.state, v.failures[:i+1], !last, most))
+			}
+			used[class]++
+		}
+	}
+	return wrong
 }
 
 // checkCSRs: a CSR of ours is taken back exactly when another try has no use
