@@ -29,6 +29,7 @@ require (
 	github.com/tidwall/sjson v1.2.7
 	gopkg.in/yaml.v3 v3.0.1
 	keyturn v0.0.0
+	pgregory.net/rapid v1.3.0
 )
 
 require (

@@ -1,7 +1,6 @@
 package asl
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -194,14 +193,17 @@ func (v *visit) leave(assign map[string]template, output *template, otherwise an
 	if len(text) > mostPayload {
 		return "", nil, &Failure{errDataLimit, fmt.Sprintf("The state %q returned an output of %d bytes: the limit is %d.", v.s.name, len(text), mostPayload)}
 	}
+	assigned := make(map[string]string, len(values))
 	for name, value := range values {
-		if n := len(encode(value)); n > mostPayload {
-			return "", nil, &Failure{errDataLimit, fmt.Sprintf("The variable %q of %d bytes is too large: the limit is %d.", name, n, mostPayload)}
+		text := encode(value)
+		if len(text) > mostPayload {
+			return "", nil, &Failure{errDataLimit, fmt.Sprintf("The variable %q of %d bytes is too large: the limit is %d.", name, len(text), mostPayload)}
 		}
+		assigned[name] = string(text)
 	}
 	maps.Copy(v.variables, values)
 	v.runner.Coverage.took(v.machine, v.s, covered)
-	v.exited(v.s, string(text), values)
+	v.exited(v.s, string(text), assigned)
 	return next, otherwise, nil
 }
 
@@ -395,15 +397,4 @@ func decode(text []byte) any {
 		panic(fmt.Sprintf("asl: %v in %s", err, text))
 	}
 	return v
-}
-
-// encode writes JSON as Step Functions does: nothing is escaped for HTML.
-func encode(v any) json.RawMessage {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		panic(fmt.Sprintf("asl: %v", err))
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

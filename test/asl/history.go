@@ -45,13 +45,10 @@ func (e *Execution) entered(s *state, input string) {
 		StateEnteredEventDetails: &types.StateEnteredEventDetails{Name: &s.name, Input: &input}})
 }
 
-func (e *Execution) exited(s *state, output string, assigned map[string]any) {
+func (e *Execution) exited(s *state, output string, assigned map[string]string) {
 	details := &types.StateExitedEventDetails{Name: &s.name, Output: &output}
-	for name, v := range assigned {
-		if details.AssignedVariables == nil {
-			details.AssignedVariables = make(map[string]string, len(assigned))
-		}
-		details.AssignedVariables[name] = string(encode(v))
+	if len(assigned) > 0 {
+		details.AssignedVariables = assigned
 	}
 	e.add(types.HistoryEvent{Type: types.HistoryEventType(s.kind + "StateExited"), StateExitedEventDetails: details})
 }
