@@ -148,6 +148,7 @@ func (s *scene) somethingOfEachSort() []place {
 		return text
 	}
 
+	in, talk := inside(t)
 	quiet := app(t)
 	r := quiet.rotate(policy{"uploadOrder": "after-switch"})
 	broken := app(t)
@@ -155,7 +156,6 @@ func (s *scene) somethingOfEachSort() []place {
 	failing := broken.rotate(nil)
 	byTeam := idp(t)
 	signing := byTeam.rotate(byHand(policy{"confirmSignIn": true}))
-	in, talk := inside(t)
 	chatted := app(t).on(in)
 	asked := chatted.rotate(nil)
 
