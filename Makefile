@@ -27,7 +27,7 @@ ONLY      ?=
 GOTESTSUM_FLAGS := --format pkgname --hide-summary=skipped
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test fuzz mutants lint fmt check-policy demo dev deploy bench clean
+.PHONY: help setup build test fuzz mutants lint fmt check-policy demo plot dev deploy bench load clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ check-policy: ## check what discovery is to do: policy/policy.json, or POLICY=..
 demo: setup ## rotate five keys on this machine: local AWS, simulated Okta org
 	@go build -o build/demo ./cmd/demo && exec build/demo
 
+plot: setup ## the demo, and draw its sign-ins: docs/zero-downtime.svg
+	@go build -o build/demo ./cmd/demo && exec build/demo -plot docs/zero-downtime.svg
+
 dev: setup ## the same stack, to click through with a browser; Ctrl-C ends it
 	@go build -o build/dev ./cmd/dev && exec build/dev
 
@@ -91,6 +94,9 @@ deploy: setup build ## sam deploy to your AWS account; PARAMETERS='Name=value ..
 
 bench: setup ## measure discovery, functions and rotations; writes docs/benchmarks.md
 	go run ./cmd/bench
+
+load: setup ## 500 rotations that wait, 200 approvals in a minute, on the local stack; writes docs/load.md
+	go -C test build -o ../build/load ./load && exec build/load $(if $(NOTE),-note "$(NOTE)")
 
 clean: ## remove what was built; .venv stays
 	rm -rf build .aws-sam

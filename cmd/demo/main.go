@@ -1,12 +1,14 @@
 // Command demo finds the certificates that are due and rotates five signing
 // keys, on this machine: a local AWS, a simulated Okta org, the real functions,
-// template and state machines. It exits with 0 only if the org is afterwards as
-// it should be.
+// template and state machines. All the while users sign in through the targets'
+// partners. It exits with 0 only if the org is afterwards as it should be, and
+// if sign-ins failed where they must and nowhere else. With -plot it draws them.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -19,6 +21,7 @@ import (
 	"keyturn/internal/inventory"
 	"keyturn/internal/localaws"
 	"keyturn/internal/oktasim"
+	"keyturn/internal/partner"
 	"keyturn/internal/playground"
 	"keyturn/internal/rotation"
 )
@@ -26,15 +29,23 @@ import (
 // limit bounds the whole demo, set-up included.
 const limit = 5 * time.Minute
 
-func main() { os.Exit(status()) }
+func main() {
+	plot := flag.String("plot", "", "draw the sign-ins into this `file`, an SVG")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "demo: %q: it takes no arguments but its flags\n", flag.Args())
+		os.Exit(2)
+	}
+	os.Exit(status(*plot))
+}
 
 // status is the exit status: 130 when interrupted, as shells have it.
-func status() int {
+func status(plot string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err := run(bounded)
+	err := run(bounded, plot)
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "demo: interrupted; everything has been stopped")
@@ -46,10 +57,12 @@ func status() int {
 	return 0
 }
 
-func run(ctx context.Context) (err error) {
+func run(ctx context.Context, plot string) (err error) {
 	screen := newScreen(os.Stdout)
 	started := time.Now()
 	screen.heading("Keyturn rotates five SAML signing keys, on this machine")
+	keys := make(chan struct{})
+	go func() { oktasim.PrepareKeys(5); close(keys) }() // so that the org does not keep users waiting for them
 	p, err := playground.Start(ctx, playground.Options{
 		// A demo is no customer: it may call as fast as it likes.
 		Org:      oktasim.Options{Limits: oktasim.Limits{Apps: oktasim.Unlimited, App: oktasim.Unlimited, API: oktasim.Unlimited}},
@@ -69,6 +82,8 @@ func run(ctx context.Context) (err error) {
 			return fmt.Errorf("%s: %w", s.title, err)
 		}
 	}
+	<-keys
+	lanes := watch(ctx, p, all, before)
 	found, err := discover(ctx, p, screen, all)
 	if err != nil {
 		return err
@@ -80,13 +95,19 @@ func run(ctx context.Context) (err error) {
 		if started == nil {
 			return fmt.Errorf("%s: discovery started no rotation", s.title)
 		}
-		r, err := play(ctx, p, screen, s, before[i], *started)
+		r, err := play(ctx, p, screen, s, before[i], *started, lanes[i])
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.title, err)
 		}
 		rows = append(rows, r)
 	}
 	screen.table(rows)
+	screen.signIns(lanes)
+	if plot != "" {
+		if err := os.WriteFile(plot, draw(slices.Concat(lanes...)), 0o644); err != nil {
+			return fmt.Errorf("the plot: %w", err)
+		}
+	}
 	wrong := 0
 	for _, r := range rows {
 		for _, w := range r.wrong {
@@ -97,7 +118,7 @@ func run(ctx context.Context) (err error) {
 	if wrong > 0 {
 		return fmt.Errorf("%d things are not as expected", wrong)
 	}
-	screen.good(fmt.Sprintf("All %d are as expected, by what the org says. %.1f s for the rotations, %.1f s in all.", len(rows), time.Since(began).Seconds(), time.Since(started).Seconds()))
+	screen.good(fmt.Sprintf("All %d are as expected, by what the org and the partners say. %.1f s for the rotations, %.1f s in all.", len(rows), time.Since(began).Seconds(), time.Since(started).Seconds()))
 	return nil
 }
 
@@ -113,21 +134,28 @@ type scenario struct {
 	result            string
 	// switched tells whether the new key is to be in use at the end.
 	switched bool
+	// partners are those that users sign in through all the while.
+	partners []side
 }
 
 func scenarios(p *playground.Playground) []scenario {
 	app := func(id string) rotation.Target { return rotation.Target{Kind: rotation.KindApp, ID: id} }
 	return []scenario{
 		{"An app; the partner gets the certificate first", app(p.Targets.BeforeSwitchApp), rotation.BeforeSwitch, rotation.AuthorityLocal,
-			"confirm", "uploaded beside the old one", "Completed", true},
+			"confirm", "uploaded beside the old one", "Completed", true,
+			[]side{{"two certificates", partner.Options{Capacity: 2}, ""}, {"one certificate", partner.Options{Capacity: 1}, "upload → switch"}}},
 		{"An inbound IdP; the partner gets the certificate first", rotation.Target{Kind: rotation.KindIDP, ID: p.Targets.IDP}, rotation.BeforeSwitch, rotation.AuthorityACMPCA,
-			"confirm", "imported at the partner", "Completed", true},
+			"confirm", "imported at the partner", "Completed", true,
+			[]side{{"two certificates", partner.Options{Capacity: 2}, ""}, {"two, encrypts", partner.Options{Capacity: 2, Encrypts: true}, "upload → switch"}}},
 		{"An app in the guide's order: Okta switches first", app(p.Targets.AfterSwitchApp), rotation.AfterSwitch, rotation.AuthorityKMS,
-			"confirm", "replaced at the vendor", "Completed", true},
+			"confirm", "replaced at the vendor", "Completed", true,
+			[]side{{"one certificate", partner.Options{Capacity: 1}, "switch → upload"}}},
 		{"An app whose certificate a person has signed, and whose approver cannot do it: nothing changes", app(p.Targets.RejectApp), rotation.BeforeSwitch, rotation.AuthorityManual,
-			"reject", "our contract freezes changes until January", "GaveUp", false},
+			"reject", "our contract freezes changes until January", "GaveUp", false,
+			[]side{{"one certificate", partner.Options{Capacity: 1}, ""}}},
 		{"An app whose approver cannot do it after the switch: the old key comes back", app(p.Targets.RejectAfterSwitchApp), rotation.AfterSwitch, rotation.AuthorityLocal,
-			"reject", "the vendor's form refuses the certificate", "RolledBack", false},
+			"reject", "the vendor's form refuses the certificate", "RolledBack", false,
+			[]side{{"two certificates", partner.Options{Capacity: 2}, "switch → switch back"}}},
 	}
 }
 
@@ -180,7 +208,7 @@ func haveSigned(ctx context.Context, p *playground.Playground, screen *screen, s
 
 // play follows one rotation, answers its link as a person does, and then asks
 // the org how it is.
-func play(ctx context.Context, p *playground.Playground, screen *screen, s scenario, before standing, running inventory.Running) (row, error) {
+func play(ctx context.Context, p *playground.Playground, screen *screen, s scenario, before standing, running inventory.Running, lanes []*lane) (row, error) {
 	r := p.Attach(running.Execution)
 	started, waited := running.StartedAt, time.Duration(0)
 	var last time.Time
@@ -215,6 +243,15 @@ func play(ctx context.Context, p *playground.Playground, screen *screen, s scena
 		return row{}, err
 	}
 	screen.person("opens", fmt.Sprintf("the link: %q (%d)", shown.Title(), shown.Status))
+	if err := oneMore(ctx, lanes); err != nil {
+		return row{}, err
+	}
+	if s.decision == "confirm" {
+		if err := upload(ctx, mail.Text, lanes); err != nil {
+			return row{}, err
+		}
+		screen.person("uploads", "the certificate at the partner")
+	}
 	waited += time.Since(last)
 	answered, err := p.Answer(ctx, link, s.decision, "", s.comment)
 	if err != nil {
@@ -234,11 +271,19 @@ func play(ctx context.Context, p *playground.Playground, screen *screen, s scena
 	if err != nil {
 		return row{}, err
 	}
+	wrong := judge(p, s, before, after, report, mail.Text)
+	if err := oneMore(ctx, lanes); err != nil {
+		return row{}, err
+	}
+	for _, l := range lanes {
+		l.end(p)
+		wrong = append(wrong, l.wrong()...)
+	}
 	return row{
 		label: before.label, kind: string(s.target.Kind), order: s.order, authority: s.authority, result: report.Result,
 		oldKid: before.active, newKid: report.NewKid, active: after.active,
 		issuer: after.certificate.Issuer.CommonName, expires: after.certificate.NotAfter,
 		calls: calls, transitions: report.Transitions, seconds: seconds,
-		wrong: judge(p, s, before, after, report, mail.Text),
+		wrong: wrong,
 	}, nil
 }

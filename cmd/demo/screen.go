@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -73,6 +74,27 @@ func (s *screen) table(rows []row) {
 	_ = w.Flush()
 	s.write("%s", b.String())
 }
+
+// signIns is the table of what users noticed.
+func (s *screen) signIns(lanes [][]*lane) {
+	s.write("\nSign-ins through the partners, one every %d ms, from before discovery until the rotation's end\n\n", every.Milliseconds())
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	line := func(cells ...string) { _, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) }
+	line("TARGET", "KIND", "ORDER", "PARTNER", "SIGN-INS", "FAILED", "LONGEST GAP", "FAILED BETWEEN")
+	for _, l := range slices.Concat(lanes...) {
+		mark := "✔ "
+		if len(l.wrong()) > 0 {
+			mark = "✘ "
+		}
+		line(mark+l.label, string(l.kind), string(l.order), l.partner, strconv.Itoa(len(l.line.Attempts)), strconv.Itoa(len(l.line.Failed())),
+			seconds(l.line.LongestGap()), l.phases())
+	}
+	_ = w.Flush()
+	s.write("%s", b.String())
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
 func short(kid string) string {
 	if len(kid) > 8 {

@@ -1,6 +1,6 @@
 // Package lambdastep is the boundary between a step and Lambda: it decodes the
-// input strictly, names errors for the state machine, and writes one log line
-// for each call. Every step's main starts through it.
+// input strictly, refuses calls that arrive too late, names errors for the state
+// machine, and writes one log line for each call. Every step's main starts through it.
 package lambdastep
 
 import (
@@ -101,6 +101,11 @@ func (h *handler[In, Out]) run(ctx context.Context, payload []byte) (result []by
 	var in In
 	if err := decode(payload, &in); err != nil {
 		return nil, err
+	}
+	if call, ok := any(in).(interface{ Late(now time.Time) error }); ok {
+		if err := call.Late(time.Now()); err != nil {
+			return nil, err
+		}
 	}
 	out, err := h.step(ctx, in)
 	if err != nil {

@@ -336,3 +336,34 @@ func TestAnInputThatIsNotWhatTheStepTakesSaysWhatItTakes(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestACallThatComesLateChangesNothing(t *testing.T) {
+	const target = `"target": {"kind": "app", "id": "0oa1gjh63g214q0Hq0g4"}, "fromKid": "a", "toKid": "b", "digest": "00"`
+	for title, test := range map[string]struct {
+		more string
+		age  time.Duration
+		late bool
+	}{
+		"at once":                     {"", 0, false},
+		"after its retries":           {"", 50 * time.Minute, false},
+		"long after":                  {"", 61 * time.Minute, true},
+		"the way back, for hours":     {`, "back": true`, 11 * time.Hour, false},
+		"the way back, half a day on": {`, "back": true`, 13 * time.Hour, true},
+	} {
+		t.Run(title, func(t *testing.T) {
+			ran := false
+			handler := lambdastep.Handler("update-key-credential", io.Discard, func() (lambdastep.Step[rotation.UpdateKeyCredentialInput, output], error) {
+				return func(context.Context, rotation.UpdateKeyCredentialInput) (output, error) {
+					ran = true
+					return output{}, nil
+				}, nil
+			})
+			entered := time.Now().Add(-test.age).UTC().Format(time.RFC3339Nano)
+			_, err := handler.Invoke(t.Context(), []byte(`{`+target+`, "enteredAt": "`+entered+`"`+test.more+`}`))
+			var failure messages.InvokeResponse_Error
+			if late := errors.As(err, &failure) && failure.Type == "Step.Late" && strings.Contains(failure.Message, "enteredAt"); late != test.late || ran == test.late {
+				t.Errorf("ran: %v, error: %v", ran, err)
+			}
+		})
+	}
+}

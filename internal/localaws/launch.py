@@ -10,8 +10,8 @@ crashes or is killed, the kernel closes the pipe. DIR is removed at the end.
 
 `serve` is MiniStack on a free port of the loopback interface. The port is the
 only line on standard output; the log goes to standard error. The environment
-configures it as MiniStack documents, and with KEYTURN_CALLBACK_SCALE (see
-callbacks below).
+configures it as MiniStack documents, with KEYTURN_CALLBACK_SCALE (see callbacks
+below), and with KEYTURN_RECORDS (see recording).
 
 The definitions are written for AWS and run here unchanged, so what MiniStack
 does differently from AWS is mended here, in the functions under "What is
@@ -31,6 +31,7 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
 
 RELEASE = "1.5.33"
 
@@ -90,9 +91,14 @@ def serve():
     from hypercorn.asyncio import serve as hypercorn
     from hypercorn.config import Config
     from ministack import app
-    from ministack.core import iam_actions, lambda_runtime
-    from ministack.services import stepfunctions
+    from ministack.core import iam_actions, iam_evaluator, lambda_runtime
+    from ministack.services import eventbridge, s3, stepfunctions
+    from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
 
+    # First, so that it sees what those below ask in a role's name as well.
+    if directory := os.environ.get("KEYTURN_RECORDS"):
+        recording(directory, iam_evaluator, stepfunctions, eventbridge, provisioners)
+    conditions(engine, changesets, handlers, stacks)
     callbacks(stepfunctions, float(os.environ.get("KEYTURN_CALLBACK_SCALE", "1")))
     task_tokens(stepfunctions)
     jsonata(stepfunctions)
@@ -101,6 +107,7 @@ def serve():
     answer_authorization(iam_actions, stepfunctions)
     event_authorization(iam_actions)
     key_authorization(iam_actions)
+    object_authorization(app, s3, iam_evaluator)
     transport(app)
     private_ca(app, iam_actions)
 
@@ -129,7 +136,172 @@ def serve():
     asyncio.run(run())
 
 
+# What is recorded ------------------------------------------------------------
+
+
+def recording(directory, iam_evaluator, sfn, eventbridge, provisioners):
+    """What the roles of stacks may do, and what was done in their name.
+
+    Lines of JSON in directory/aws-{pid}.jsonl, each once:
+
+        {"cloud", "stack", "role", "policies": [{"Statement": ...}]}
+        {"cloud", "stack", "role", "by", "action", "resource", "context", "allowed"}
+
+    cloud tells apart the runs of this program. role and by are logical ids of
+    the template; by is the function, state machine, rule or schedule that asked.
+    policies are as deployed, with every transform applied and every intrinsic
+    function resolved; a role that is changed gets another line. context has the
+    condition keys that the role's policies name. allowed is what IAM decided;
+    MiniStack does not ask it about state machines, rules and schedules.
+
+    CloudWatch Logs and X-Ray, to which Lambda and Step Functions write with the
+    same roles, are not seen.
+    """
+    cloud = uuid.uuid4().hex[:12]
+    file = os.open(os.path.join(directory, f"aws-{os.getpid()}.jsonl"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    names = {}  # physical name, or its end -> (stack, logical id)
+    keys = {}  # role's name -> condition keys of its policies, in lower case
+    seen = set()
+    lock = threading.Lock()
+    running = contextvars.ContextVar("machine", default="")
+
+    def write(**record):
+        line = json.dumps({"cloud": cloud, **record}, sort_keys=True)
+        with lock:
+            if line not in seen:
+                seen.add(line)
+                os.write(file, line.encode() + b"\n")
+
+    def short(name):
+        """A role, function, machine, rule or schedule without what stands before its name."""
+        return name.rpartition(":")[2].rpartition("/")[2].rpartition("|")[2]
+
+    def call(role, by, action, resource, context, allowed):
+        stack, logical = names.get(("AWS::IAM::Role", short(role)), ("", short(role)))
+        kind, name = by
+        wanted = keys.get(short(role), ())
+        write(stack=stack, role=logical, by=names.get((kind, short(name)), ("", short(name)))[1], action=action,
+              resource=resource, allowed=allowed,
+              context={k: v for k, v in (context or {}).items() if k.lower() in wanted})
+
+    def keep(kind, stack, logical, props, physical):
+        names[kind, short(physical)] = stack, logical
+        if kind == "AWS::IAM::Role":
+            policies = [p["PolicyDocument"] for p in props.get("Policies", [])]
+            statements = [s for p in policies for s in (p["Statement"] if isinstance(p["Statement"], list) else [p["Statement"]])]
+            keys[short(physical)] = {k.lower() for s in statements for test in s.get("Condition", {}).values() for k in test}
+            write(stack=stack, role=logical, policies=policies, managed=props.get("ManagedPolicyArns", []))
+
+    def watch(kind):
+        handler = provisioners._RESOURCE_HANDLERS[kind]
+        create = handler["create"]
+
+        def patched_create(logical, props, stack):
+            made = create(logical, props, stack)
+            keep(kind, stack, logical, props, made[0])
+            return made
+
+        handler["create"] = patched_create
+
+    for kind in ("AWS::IAM::Role", "AWS::Lambda::Function", "AWS::StepFunctions::StateMachine",
+                 "AWS::Scheduler::Schedule", "AWS::Events::Rule"):
+        watch(kind)
+    role = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
+    update_role = role["update"]
+
+    def patched_update_role(physical, old, new, stack, logical):
+        made = update_role(physical, old, new, stack, logical)
+        keep("AWS::IAM::Role", stack, logical, new, made[0])
+        return made
+
+    role["update"] = patched_update_role
+
+    enforce = iam_evaluator.enforce
+
+    def patched_enforce(access_key_id, iam_action, service, region, resource_arn="*", service_context=None):
+        result = enforce(access_key_id, iam_action, service, region, resource_arn=resource_arn, service_context=service_context)
+        from ministack.services import sts
+
+        # arn:aws:sts::{account}:assumed-role/{role}/{function}
+        session = (sts._sessions.get(access_key_id) or {}).get("Arn", "").split("/")
+        if len(session) == 3 and not isinstance(result, iam_evaluator.AuthError):
+            call(session[1], ("AWS::Lambda::Function", session[2]), iam_action, resource_arn, service_context, result is None)
+        return result
+
+    iam_evaluator.enforce = patched_enforce
+
+    execute_task = sfn._execute_task
+    call_lambda = sfn._call_lambda
+    put_events = "arn:aws:states:::events:putEvents"
+    invoke_put_events = sfn._SERVICE_DISPATCH[put_events]
+    invoke_target = eventbridge._invoke_target
+
+    def machine_calls(action, resource, context=None):
+        machine = sfn._state_machines[running.get()]
+        call(machine["roleArn"], ("AWS::StepFunctions::StateMachine", running.get()), action, resource, context, True)
+
+    def patched_execute_task(state, data, execution, ctx):
+        mark = running.set(ctx["StateMachine"]["Id"])
+        try:
+            return execute_task(state, data, execution, ctx)
+        finally:
+            running.reset(mark)
+
+    def patched_call_lambda(function, event):
+        from ministack.services import lambda_svc
+
+        config = lambda_svc._get_func_record_for_ref(function)[1]
+        machine_calls("lambda:InvokeFunction", config["FunctionArn"] if config else function)
+        return call_lambda(function, event)
+
+    def patched_put_events(resource, data):
+        from ministack.core.responses import get_account_id
+
+        for entry in data["Entries"]:
+            machine_calls("events:PutEvents", f"arn:aws:events:{sfn.get_region()}:{get_account_id()}:event-bus/"
+                          + short(entry.get("EventBusName") or "default"), {"events:source": entry["Source"]})
+        return invoke_put_events(resource, data)
+
+    def patched_invoke_target(target, event, rule, *more):
+        if target.get("RoleArn") and ":states:" in target["Arn"]:
+            kind = "AWS::Scheduler::Schedule" if event.get("Source") == "aws.scheduler" else "AWS::Events::Rule"
+            call(target["RoleArn"], (kind, rule["Name"]), "states:StartExecution", target["Arn"], None, True)
+        return invoke_target(target, event, rule, *more)
+
+    sfn._execute_task = patched_execute_task
+    sfn._call_lambda = patched_call_lambda
+    sfn._SERVICE_DISPATCH[put_events] = patched_put_events
+    eventbridge._invoke_target = patched_invoke_target
+
+
 # What is substituted ---------------------------------------------------------
+
+
+def conditions(engine, *users):
+    """Fn::Join in the Conditions of a template.
+
+    AWS: has it. MiniStack takes it for a value that equals nothing, so that
+    every stack got what only those with a list have.
+    """
+    evaluate_conditions = engine._evaluate_conditions
+
+    def joined(value, params):
+        if isinstance(value, list):
+            return [joined(v, params) for v in value]
+        if not isinstance(value, dict):
+            return value
+        if "Fn::Join" in value:
+            delimiter, items = value["Fn::Join"]
+            if isinstance(items, dict):  # a list that is a parameter
+                items = params[items["Ref"]]["Value"].split(",")
+            return delimiter.join(params[i["Ref"]]["Value"] if isinstance(i, dict) else i for i in items)
+        return {k: joined(v, params) for k, v in value.items()}
+
+    def patched_evaluate_conditions(template, params):
+        return evaluate_conditions({**template, "Conditions": joined(template.get("Conditions", {}), params)}, params)
+
+    for module in (engine, *users):
+        module._evaluate_conditions = patched_evaluate_conditions
 
 
 def callbacks(sfn, scale):
@@ -435,6 +607,36 @@ def key_authorization(iam_actions):
         return context
 
     iam_actions.request_tag_context = patched_request_tag_context
+
+
+def object_authorization(app, s3, iam_evaluator):
+    """Whether a role may hear that an object is not there.
+
+    AWS: to read an object that is not there answers 404 to who may list the
+    bucket, and 403 to everybody else; a write with If-Match reads as well.
+    MiniStack asks for neither right, so that a policy without them would pass.
+    """
+    handle_request = s3.handle_request
+
+    def may(action, resource, headers, query_params):
+        return not app.AUTH or iam_evaluator.enforce(
+            app.extract_access_key_id(headers, query_params), action, "s3",
+            app.extract_region(headers, query_params), resource_arn=f"arn:aws:s3:::{resource}") is None
+
+    def refused(path):
+        return s3._error("AccessDenied", "Access Denied", 403, path)
+
+    async def patched_handle_request(method, path, headers, body, query_params, *more, **named):
+        bucket, key = s3._parse_bucket_key(path, headers)
+        if method == "PUT" and key and "if-match" in headers and not may("s3:GetObject", f"{bucket}/{key}", headers, query_params):
+            return refused(path)
+        answer = await handle_request(method, path, headers, body, query_params, *more, **named)
+        missing = answer[0] == 404 and method in ("GET", "HEAD") and key and bucket in s3._buckets
+        if missing and not may("s3:ListBucket", bucket, headers, query_params):
+            return refused(path)
+        return answer
+
+    s3.handle_request = patched_handle_request
 
 
 def transport(app):

@@ -131,6 +131,7 @@ func (c *Cloud) startMiniStack(ctx context.Context, o Options) error {
 		"DOCKER_HOST=unix://"+c.path("no-docker"),
 		"IOT_MTLS_ENABLED=0", // or it listens on every interface
 		"KEYTURN_CALLBACK_SCALE="+scale(o.CallbackScale),
+		"KEYTURN_RECORDS="+os.Getenv("KEYTURN_RECORDS"),
 		"SFN_WAIT_SCALE="+scale(o.WaitScale),
 		"SFTP_ENABLED=0",
 		"STATE_DIR="+c.path("state"),

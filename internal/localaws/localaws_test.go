@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -33,9 +34,11 @@ const sender = "probe@example.com"
 // TestNothingOutlivesAKilledProgram kills.
 const childVariable = "KEYTURN_LOCALAWS_CHILD"
 
+const recordsVariable = "KEYTURN_RECORDS"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) == "" {
-		os.Exit(m.Run())
+		os.Exit(recorded(m))
 	}
 	cloud, outputs, err := deployed(context.Background())
 	if err == nil {
@@ -47,6 +50,24 @@ func TestMain(m *testing.M) {
 	}
 	fmt.Println(cloud.dir)
 	select {}
+}
+
+// recorded runs the tests with a directory for the records, one of its own where
+// nobody wants them.
+func recorded(m *testing.M) int {
+	if os.Getenv(recordsVariable) != "" {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "keyturn-records-")
+	if err == nil {
+		err = os.Setenv(recordsVariable, dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	return m.Run()
 }
 
 func deployed(ctx context.Context) (*Cloud, map[string]string, error) {
@@ -233,6 +254,64 @@ func TestCloud(t *testing.T) {
 			t.Errorf("%s, want a refusal", got)
 		}
 	})
+
+	t.Run("what roles were given and asked for is recorded", func(t *testing.T) {
+		records := recordsOf(t, "probe")
+		const mail = `"action": "ses:SendEmail", "allowed": %t, "by": "Ask", "cloud": "#", "context": {"ses:FromAddress": "%s"}, ` +
+			`"resource": "arn:aws:ses:us-east-1:000000000000:identity/example.com", "role": "AskRole", "stack": "probe"}`
+		for _, want := range []string{
+			fmt.Sprintf("{"+mail, true, sender),
+			fmt.Sprintf("{"+mail, false, "other@example.com"),
+			`{"action": "lambda:InvokeFunction", "allowed": true, "by": "Probe", "cloud": "#", "context": {}, "resource": "` + outputs["AskArn"] + `", "role": "ProbeRole", "stack": "probe"}`,
+			`{"cloud": "#", "managed": ["arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"], "policies": [{"Statement": [{"Action": "ses:SendEmail", ` +
+				`"Condition": {"StringEquals": {"ses:FromAddress": "probe@example.com"}}, "Effect": "Allow", "Resource": "arn:aws:ses:us-east-1:000000000000:identity/*"}], ` +
+				`"Version": "2012-10-17"}], "role": "AskRole", "stack": "probe"}`,
+		} {
+			if !slices.Contains(records, want) {
+				t.Errorf("no record says\n%s\namong\n%s", want, strings.Join(records, "\n"))
+			}
+		}
+	})
+
+	t.Run("a condition may join a list", func(t *testing.T) {
+		if got := outputs["HasList"]; got != "no" {
+			t.Errorf("a stack without a list says that it has one: %q", got)
+		}
+		listed, err := cloud.Deploy(t.Context(), DeployOptions{
+			StackName:   "listed",
+			ProjectRoot: "testdata/project",
+			Parameters:  map[string]string{"Sender": sender, "List": "a,b"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := listed["HasList"]; got != "yes" {
+			t.Errorf("a stack with a list says that it has none: %q", got)
+		}
+	})
+}
+
+// recordsOf are the lines about a stack, without the names of the clouds.
+func recordsOf(t *testing.T, stack string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(os.Getenv(recordsVariable), "aws-*.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud := regexp.MustCompile(`"cloud": "[0-9a-f]{12}"`)
+	var found []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, `"stack": "`+stack+`"`) {
+				found = append(found, cloud.ReplaceAllString(strings.TrimSpace(line), `"cloud": "#"`))
+			}
+		}
+	}
+	return found
 }
 
 func TestNothingOutlivesAKilledProgram(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 type AppSpec struct {
 	ID         string // default: a new one
 	Label      string
-	Name       string // default: example_customsaml_{n}, as Okta names custom apps
+	Name       string // default: example_customsaml_{n}, as Okta names custom apps; without SAML, its template's
 	SignOnMode string // default: SAML_2_0
 	Status     string // default: ACTIVE
 	Created    time.Time
@@ -42,6 +42,12 @@ var signOnModes = []string{
 	"SAML_1_1", "SAML_2_0", "SECURE_PASSWORD_STORE", "WS_FEDERATION",
 }
 
+// templateNames are the names that the API spec has for apps of these modes.
+var templateNames = map[string]string{
+	"BASIC_AUTH": "template_basic_auth", "BOOKMARK": "bookmark", "BROWSER_PLUGIN": "template_swa", "OPENID_CONNECT": "oidc_client",
+	"SECURE_PASSWORD_STORE": "template_sps", "WS_FEDERATION": "template_wsfed",
+}
+
 // AddApp adds an app and returns its id.
 func (o *Org) AddApp(spec AppSpec) (id string) {
 	now := o.now()
@@ -52,6 +58,9 @@ func (o *Org) AddApp(spec AppSpec) (id string) {
 	}
 	if spec.SignOnMode == "" {
 		spec.SignOnMode = "SAML_2_0"
+	}
+	if spec.Name == "" {
+		spec.Name = templateNames[spec.SignOnMode]
 	}
 	if spec.Name == "" {
 		spec.Name = fmt.Sprintf("example_customsaml_%d", len(o.targets[KindApp])+1)
@@ -142,7 +151,7 @@ func appDocument(spec *AppSpec) []byte {
 }
 
 // edit sets the raw value at an sjson path. It keeps the rest of the document.
-func (t *target) edit(path string, raw []byte) error {
+func (t *target) edit(path string, raw []byte, now time.Time) error {
 	if !json.Valid(raw) {
 		return fmt.Errorf("value at %s is not JSON", path)
 	}
@@ -158,7 +167,7 @@ func (t *target) edit(path string, raw []byte) error {
 		return fmt.Errorf("path %q leaves no document: %w", path, err)
 	}
 	t.doc = removeMember(doc, "_links")
-	t.switched(old)
+	t.switched(old, now)
 	return nil
 }
 
@@ -262,9 +271,9 @@ func (o *Org) replaceApp(c *call) (*answer, error) {
 		doc = setPath(doc, quote(stamp(c.now)), "credentials", "signing", "lastRotated")
 	}
 	t.doc = setMember(doc, "lastUpdated", quote(stamp(c.now)))
-	t.switched(old)
+	t.switched(old, o.now())
 	reply := jsonAnswer(http.StatusOK, t.serve(c.base))
-	t.drift()
+	t.drift(o.now())
 	return reply, nil
 }
 
@@ -285,7 +294,7 @@ func (t *target) checkAppPut(body []byte) error {
 	if name, ok := asString(lookup(body, "name")); !ok || name != lookupString(t.doc, "name") {
 		return invalid("name", "name: The field must be the name of the app")
 	}
-	for _, name := range []string{"accessibility", "credentials", "settings", "visibility"} {
+	for _, name := range []string{"accessibility", "credentials", "licensing", "profile", "settings", "visibility"} {
 		if raw := lookup(body, name); raw != nil && !isObject(raw) {
 			return invalid(name, name+": The field must be an object")
 		}

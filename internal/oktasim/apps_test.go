@@ -131,6 +131,7 @@ func TestPutAppRefuses(t *testing.T) {
 		{"kid of nobody", set("credentials", `{"signing":{"kid":"none"}}`)},
 		{"kid of another app", set("credentials", `{"signing":{"kid":"`+f.ActiveKid(KindApp, other)+`"}}`)},
 		{"settings a list", set("settings", `[]`)},
+		{"profile a text", set("profile", `"x"`)},
 	} {
 		before := string(f.Document(KindApp, id))
 		f.refused(400, "E0000001", "PUT", "/api/v1/apps/"+id, c.body)

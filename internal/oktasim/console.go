@@ -12,9 +12,9 @@ import (
 )
 
 // newConsole serves what is not Okta's API: the controls under /_sim/, for
-// programs outside this process, and pages for people. Nothing of it needs a
-// token, so it belongs on loopback only; requests that a page of another site
-// makes a browser send are refused.
+// programs outside this process, pages for people, and where users sign in.
+// Nothing of it needs a token, so it belongs on loopback only; requests that a
+// page of another site makes a browser send are refused, but for sign-ins.
 func newConsole(o *Org) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_sim/calls", func(w http.ResponseWriter, _ *http.Request) {
@@ -80,7 +80,9 @@ func newConsole(o *Org) http.Handler {
 	// The addresses of the real admin console's pages.
 	mux.HandleFunc("GET /admin/app/{name}/instance/{id}/{$}", redirectTo(KindApp))
 	mux.HandleFunc("GET /admin/access/identity-providers/edit/{id}", redirectTo(KindIDP))
-	return http.NewCrossOriginProtection().Handler(mux)
+	protection := http.NewCrossOriginProtection()
+	o.handleSignIns(mux, protection)
+	return protection.Handler(mux)
 }
 
 func redirectTo(kind string) http.HandlerFunc {
@@ -291,5 +293,16 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #8884; b
 {{else}}<p>None.</p>{{end}}
 <h2>Document, as GET serves it</h2>
 <pre>{{.Document}}</pre>
+</body></html>{{end}}
+
+{{define "passage"}}{{template "head" .Title}}
+<h1>{{.Title}}</h1>
+<form method="post" action="{{.Action}}"><input type="hidden" name="{{.Name}}" value="{{.Message}}">
+{{with .RelayState}}<input type="hidden" name="RelayState" value="{{.}}">{{end}}<button>Continue</button></form>
+</body></html>{{end}}
+
+{{define "signed-in"}}{{template "head" "Signed in"}}
+<h1>Signed in</h1>
+<p>You are <strong>{{.}}</strong>.</p>
 </body></html>{{end}}
 `))

@@ -58,11 +58,11 @@ func TestControlOverHTTP(t *testing.T) {
 	if got := string(f.ok(200, "GET", "/_sim/calls", "").body); got != "[]" {
 		t.Errorf("calls %s", got)
 	}
-	f.ok(204, "POST", "/_sim/edit", `{"kind":"app","id":"`+id+`","path":"settings.notes.admin","value":1.0}`)
-	if got := string(lookup(f.Document(KindApp, id), "settings", "notes", "admin")); got != "1.0" {
-		t.Errorf("notes %s", got)
+	f.ok(204, "POST", "/_sim/edit", `{"kind":"app","id":"`+id+`","path":"profile.ratio","value":1.0}`)
+	if got := string(lookup(f.Document(KindApp, id), "profile", "ratio")); got != "1.0" {
+		t.Errorf("ratio %s", got)
 	}
-	f.ok(204, "POST", "/_sim/drift-on-put", `{"kind":"app","id":"`+id+`","path":"settings.notes.admin","value":2}`)
+	f.ok(204, "POST", "/_sim/drift-on-put", `{"kind":"app","id":"`+id+`","path":"profile.ratio","value":2}`)
 	f.ok(204, "POST", "/_sim/metadata-lag", `{"kind":"app","id":"`+id+`","reads":1}`)
 	f.ok(204, "POST", "/_sim/use-by-others", `{"path":"/api/v1/apps","requests":5}`)
 	f.ok(204, "POST", "/_sim/others-use", `{"path":"/api/v1/apps","requests":5}`)

@@ -89,7 +89,7 @@ func TestEveryAnswerHasTheOrgsHeaders(t *testing.T) {
 	check("404", f.refused(404, "E0000007", "GET", path+"x", ""))
 	check("404 of no path", f.refused(404, "E0000007", "GET", "/api/v1/nowhere", ""))
 	check("429", f.refused(429, "E0000047", "GET", "/api/v1/idps", ""))
-	check("405", f.refused(405, "E0000022", "DELETE", path, ""))
+	check("405", f.refused(405, "E0000022", "PATCH", path, ""))
 	check("401", f.refused(401, "E0000011", "GET", path, "", "Authorization: SSWS x"))
 	check("400", f.refused(400, "E0000001", "GET", "/api/v1/apps?limit=201", ""))
 	for kind, status := range map[FaultKind]int{

@@ -70,6 +70,10 @@ func forbidden() *failure {
 	return &failure{status: http.StatusForbidden, code: "E0000006", summary: "You do not have permission to perform the requested action"}
 }
 
+func deleteForbidden() *failure {
+	return &failure{status: http.StatusForbidden, code: "E0000056", summary: "Delete application forbidden."}
+}
+
 func methodNotAllowed() *failure {
 	return &failure{status: http.StatusMethodNotAllowed, code: "E0000022", summary: "The endpoint does not support the provided HTTP method"}
 }

@@ -141,9 +141,9 @@ func (o *Org) replaceIDP(c *call) (*answer, error) {
 	}
 	old := t.activeKid()
 	t.doc = setMember(doc, "lastUpdated", quote(stamp(c.now)))
-	t.switched(old)
+	t.switched(old, o.now())
 	reply := jsonAnswer(http.StatusOK, t.serve(c.base))
-	t.drift()
+	t.drift(o.now())
 	return reply, nil
 }
 

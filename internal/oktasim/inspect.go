@@ -2,7 +2,9 @@ package oktasim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 )
 
 // ActiveKid is the kid that the target signs with, "" for none.
@@ -10,6 +12,14 @@ func (o *Org) ActiveKid(kind, id string) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.mustFind(kind, id).activeKid()
+}
+
+// SetAPIToken replaces the token that API calls must carry, as when an admin
+// revokes the old one, or it expires.
+func (o *Org) SetAPIToken(token string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.token = token
 }
 
 // SetBaseURL sets the org's URL in links, for when it is only known after New,
@@ -25,11 +35,7 @@ func (o *Org) SetBaseURL(url string) {
 func (o *Org) Document(kind, id string) []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	base := o.baseURL
-	if base == "" {
-		base = "https://example.okta.com"
-	}
-	return o.mustFind(kind, id).serve(base)
+	return o.mustFind(kind, id).serve(o.base())
 }
 
 // Keys lists the target's keys, oldest first, active or not.
@@ -97,7 +103,45 @@ func (o *Org) SetActiveKid(kind, id, kid string) {
 	old := t.activeKid()
 	t.doc = setPath(t.doc, quote(kid), t.kidPath()...)
 	t.doc = setMember(t.doc, "lastUpdated", quote(stamp(o.now())))
-	t.switched(old)
+	t.switched(old, o.now())
+}
+
+// Switch is a change of a target's active key.
+type Switch struct {
+	At  time.Time // by the org's clock, when it had its effect
+	Kid string    // of the key that is active from then on
+}
+
+// Switches lists how the target's active key has changed, whoever changed it.
+func (o *Org) Switches(kind, id string) []Switch {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.mustFind(kind, id).switches)
+}
+
+// Metadata is the target's SAML metadata with its active key, as an
+// administrator downloads it for the partner.
+func (o *Org) Metadata(kind, id string) []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	t := o.mustFind(kind, id)
+	k := t.key(t.activeKid())
+	if kind == KindIDP {
+		return []byte(idpDescriptor(t, k, o.base()))
+	}
+	return []byte(appDescriptor(t, k, o.base()))
+}
+
+// TrustKey is the key by which the org knows the partner of an IdP, with the
+// private key that only the partner has outside of a simulation.
+func (o *Org) TrustKey(idpID string) Key {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	trusted := o.trustOf(o.mustFind(KindIDP, idpID))
+	if len(trusted) == 0 {
+		panic(fmt.Sprintf("oktasim: idp %s has no trust key", idpID))
+	}
+	return *trusted[len(trusted)-1]
 }
 
 // Edit changes one field of the target's document behind the client's back, as
@@ -107,7 +151,7 @@ func (o *Org) Edit(kind, id, path, rawJSON string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	t := o.mustFind(kind, id)
-	if err := t.edit(path, []byte(rawJSON)); err != nil {
+	if err := t.edit(path, []byte(rawJSON), o.now()); err != nil {
 		panic(fmt.Sprintf("oktasim: edit %s %s: %v", kind, id, err))
 	}
 	t.doc = setMember(t.doc, "lastUpdated", quote(stamp(o.now())))
@@ -122,7 +166,7 @@ func (o *Org) DriftOnPut(kind, id, path, rawJSON string) {
 	defer o.mu.Unlock()
 	t := o.mustFind(kind, id)
 	probe := &target{kind: kind, id: id, doc: t.doc}
-	if err := probe.edit(path, []byte(rawJSON)); err != nil {
+	if err := probe.edit(path, []byte(rawJSON), o.now()); err != nil {
 		panic(fmt.Sprintf("oktasim: drift of %s %s: %v", kind, id, err))
 	}
 	t.drifts = append(t.drifts, drift{path, []byte(rawJSON)})
@@ -138,9 +182,9 @@ func (o *Org) MetadataLag(kind, id string, reads int) {
 }
 
 // drift applies what DriftOnPut asked for.
-func (t *target) drift() {
+func (t *target) drift(now time.Time) {
 	for _, d := range t.drifts {
-		_ = t.edit(d.path, d.raw) // DriftOnPut tried it; the document may have lost the place since
+		_ = t.edit(d.path, d.raw, now) // DriftOnPut tried it; the document may have lost the place since
 	}
 	t.drifts = nil
 }

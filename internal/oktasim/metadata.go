@@ -69,20 +69,19 @@ func (o *Org) appMetadata(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := externalKey(t.id)
-	issuer := strings.ReplaceAll(lookupString(t.doc, "settings", "signOn", "idpIssuer"), "${org.externalKey}", key)
-	if issuer == "" {
-		issuer = "http://www.okta.com/" + key
-	}
-	location := escapeXML(c.base + "/app/" + lookupString(t.doc, "name") + "/" + key + "/sso/saml")
-	return xmlAnswer(c, xmlHeader+`<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="`+escapeXML(issuer)+`">`+
-		`<md:IDPSSODescriptor WantAuthnRequestsSigned="false" protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">`+
-		keyDescriptor("signing", k)+
-		`<md:NameIDFormat>urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress</md:NameIDFormat>`+
-		`<md:NameIDFormat>urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified</md:NameIDFormat>`+
-		`<md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="`+location+`"/>`+
-		`<md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="`+location+`"/>`+
-		`</md:IDPSSODescriptor></md:EntityDescriptor>`), nil
+	return xmlAnswer(c, appDescriptor(t, k, c.base)), nil
+}
+
+func appDescriptor(t *target, k *Key, base string) string {
+	location := escapeXML(appSSO(t.doc, t.id, base))
+	return xmlHeader + `<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="` + escapeXML(appIssuer(t.doc, t.id)) + `">` +
+		`<md:IDPSSODescriptor WantAuthnRequestsSigned="false" protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">` +
+		keyDescriptor("signing", k) +
+		`<md:NameIDFormat>urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress</md:NameIDFormat>` +
+		`<md:NameIDFormat>urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified</md:NameIDFormat>` +
+		`<md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="` + location + `"/>` +
+		`<md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="` + location + `"/>` +
+		`</md:IDPSSODescriptor></md:EntityDescriptor>`
 }
 
 // idpMetadata is what an IdP's _links.metadata leads to; Okta is the SP. The
@@ -99,11 +98,14 @@ func (o *Org) idpMetadata(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	audience := lookupString(t.doc, "protocol", "credentials", "trust", "audience")
-	return xmlAnswer(c, xmlHeader+`<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="`+escapeXML(audience)+`">`+
-		`<md:SPSSODescriptor AuthnRequestsSigned="true" WantAssertionsSigned="true" protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">`+
-		keyDescriptor("signing", k)+keyDescriptor("encryption", k)+
-		`<md:NameIDFormat>urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified</md:NameIDFormat>`+
-		`<md:AssertionConsumerService index="0" isDefault="true" Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="`+
-		escapeXML(c.base+"/sso/saml2/"+t.id)+`"/></md:SPSSODescriptor></md:EntityDescriptor>`), nil
+	return xmlAnswer(c, idpDescriptor(t, k, c.base)), nil
+}
+
+func idpDescriptor(t *target, k *Key, base string) string {
+	return xmlHeader + `<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="` + escapeXML(idpAudience(t.doc)) + `">` +
+		`<md:SPSSODescriptor AuthnRequestsSigned="true" WantAssertionsSigned="true" protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">` +
+		keyDescriptor("signing", k) + keyDescriptor("encryption", k) +
+		`<md:NameIDFormat>urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified</md:NameIDFormat>` +
+		`<md:AssertionConsumerService index="0" isDefault="true" Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="` +
+		escapeXML(idpACS(t.id, base)) + `"/></md:SPSSODescriptor></md:EntityDescriptor>`
 }

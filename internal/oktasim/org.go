@@ -88,6 +88,7 @@ type Org struct {
 	baseURL string
 	keep    int // calls
 	console http.Handler
+	records *recorder
 
 	mu          sync.Mutex
 	targets     map[string][]*target // by kind, in the order of the lists
@@ -102,6 +103,9 @@ type Org struct {
 	counts      Counts
 	faults      []*pendingFault
 	release     chan struct{} // closed by ReleaseSlow
+	// messages are the requests that wait for an IdP's response, and the
+	// assertions that have been used, each with its end.
+	messages map[string]time.Time
 }
 
 // target is an app or an IdP.
@@ -118,7 +122,8 @@ type target struct {
 	seen    facts
 
 	previousKid    string // active before the last switch
-	lag            int    // metadata reads that still serve previousKid
+	switches       []Switch
+	lag            int // metadata reads that still serve previousKid
 	drifts         []drift
 	completeSignOn bool
 }
@@ -148,7 +153,7 @@ func New(options Options) *Org {
 		others: map[string]int{}, counts: newCounts(),
 		baseURL: strings.TrimSuffix(options.BaseURL, "/"),
 		targets: map[string][]*target{}, byID: map[string]*target{}, windows: map[string]*window{},
-		release: make(chan struct{}),
+		release: make(chan struct{}), messages: map[string]time.Time{}, records: records(),
 	}
 	o.now = func() time.Time { return options.Now().Add(time.Duration(o.ahead.Load())) }
 	o.console = newConsole(o)
@@ -156,7 +161,11 @@ func New(options Options) *Org {
 }
 
 // APIToken is the token that API calls must carry.
-func (o *Org) APIToken() string { return o.token }
+func (o *Org) APIToken() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.token
+}
 
 // Call is one API call as the org saw it. The Authorization header is never
 // kept.
@@ -284,12 +293,14 @@ func (o *Org) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 	reply, fault, release := o.answerCall(h, c, req, bodyErr, known)
 	if reply == nil {
+		o.records.note(c, req, nil, nil, fault)
 		panic(http.ErrAbortHandler) // net/http closes the connection and logs nothing
 	}
 	maps.Copy(h, reply.header)
 	if reply.contentType != "" {
 		h.Set("Content-Type", reply.contentType)
 	}
+	o.records.note(c, req, reply, h, fault)
 	if fault != nil && fault.after(w, req, reply, release) {
 		return
 	}
@@ -390,9 +401,7 @@ func (o *Org) dispatch(c *call, bodyErr error, known bool) (*answer, error) {
 	case c.route == nil:
 		return nil, notFound(c.path, "Path")
 	case errors.As(bodyErr, &tooLarge):
-		f := malformed("The request body is too large.")
-		f.status = http.StatusRequestEntityTooLarge
-		return nil, f
+		return nil, malformed("The request body is too large.")
 	case bodyErr != nil:
 		return nil, malformed("The request body could not be read.")
 	}
@@ -520,10 +529,11 @@ func (t *target) needSAML() error {
 	return invalid("signOnMode", "The operation is not supported by this "+t.kind+": it does not use SAML.")
 }
 
-// switched notes that the active kid changed from old.
-func (t *target) switched(old string) {
+// switched notes that the active kid changed from old, just now.
+func (t *target) switched(old string, now time.Time) {
 	if old != t.activeKid() {
 		t.previousKid = old
+		t.switches = append(t.switches, Switch{At: now, Kid: t.activeKid()})
 	}
 }
 

@@ -210,7 +210,7 @@ func TestErrorsHaveOktasEnvelope(t *testing.T) {
 		{"an IdP asked for as an app", "GET", "/api/v1/idps/" + app, "", "", 404, "E0000007"},
 		{"keys cannot be deleted", "DELETE", "/api/v1/apps/" + app + "/credentials/keys/x", "", "", 405, "E0000022"},
 		{"no such method", "PATCH", "/api/v1/apps/" + app, "", "", 405, "E0000022"},
-		{"apps are not deleted here", "DELETE", "/api/v1/apps/" + app, "", "", 405, "E0000022"},
+		{"IdPs are not deleted here", "DELETE", "/api/v1/idps/" + app, "", "", 405, "E0000022"},
 		{"wrong Accept", "GET", "/api/v1/apps", "", "Accept: text/html", 400, "E0000018"},
 		{"Accept with q=0", "GET", "/api/v1/apps", "", "Accept: application/json;q=0", 400, "E0000018"},
 		{"metadata is not JSON", "GET", "/api/v1/apps/" + app + "/sso/saml/metadata", "", "Accept: application/json", 400, "E0000018"},
@@ -220,7 +220,7 @@ func TestErrorsHaveOktasEnvelope(t *testing.T) {
 		{"a member twice", "PUT", "/api/v1/apps/" + app, `{"a":{"b":1,"\u0062":2}}`, "", 400, "E0000003"},
 		{"not UTF-8", "PUT", "/api/v1/apps/" + app, "{\"a\":\"\x95\"}", "", 400, "E0000003"},
 		{"too deep", "PUT", "/api/v1/apps/" + app, `{"a":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, "", 400, "E0000003"},
-		{"too large", "PUT", "/api/v1/apps/" + app, `{"a":"` + strings.Repeat("x", maxBody) + `"}`, "", 413, "E0000003"},
+		{"too large", "PUT", "/api/v1/apps/" + app, `{"a":"` + strings.Repeat("x", maxBody) + `"}`, "", 400, "E0000003"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &fixture{f.Org, t, f.clock}
@@ -273,14 +273,14 @@ func TestEveryAnswerNamesTheRequestAndTheOrgsTime(t *testing.T) {
 func TestCallsAreRecordedWithoutTheToken(t *testing.T) {
 	f := newFixture(t)
 	app := f.AddApp(AppSpec{Label: "A"})
-	f.ok(200, "GET", "/api/v1/apps?limit=5", "", "User-Agent: keyturn/test")
+	f.ok(200, "GET", "/api/v1/apps?limit=5", "", "User-Agent: some-client/1")
 	f.ok(400, "PUT", "/api/v1/apps/"+app, `{"label":""}`)
 	f.ok(404, "GET", "/api/v1/nowhere", "")
 	calls := f.Calls()
 	if len(calls) != 3 {
 		t.Fatalf("%d calls, want 3", len(calls))
 	}
-	if c := calls[0]; c.Operation != "listApplications" || c.Path != "/api/v1/apps?limit=5" || c.UserAgent != "keyturn/test" || c.Status != 200 || c.Method != http.MethodGet || !c.Time.Equal(f.clock.now()) {
+	if c := calls[0]; c.Operation != "listApplications" || c.Path != "/api/v1/apps?limit=5" || c.UserAgent != "some-client/1" || c.Status != 200 || c.Method != http.MethodGet || !c.Time.Equal(f.clock.now()) {
 		t.Errorf("first call %+v", c)
 	}
 	if c := calls[1]; c.Operation != "replaceApplication" || c.Kind != KindApp || c.ID != app || string(c.Body) != `{"label":""}` || c.ContentType != "application/json" || c.Status != 400 {

@@ -23,14 +23,17 @@ var (
 	answersIDPXML = []string{"application/xml", "text/xml"}
 )
 
-// routes are the operations of the API spec that key rotation uses; literal
-// segments come before placeholders. Operations that exist in Okta and are not
-// here (creating and deleting apps, IdPs and trust keys) answer 405: a rotation
-// has no business there.
+// routes are the operations of the API spec that key rotation uses, and those
+// for a throw-away app; literal segments come before placeholders. Operations
+// that exist in Okta and are not here (creating and deleting IdPs and trust
+// keys) answer 405: a rotation has no business there.
 var routes = []*route{
 	r("GET", "/apps", "listApplications", "", answersJSON, false, (*Org).listApps),
+	r("POST", "/apps", "createApplication", "", answersJSON, true, (*Org).createApp),
 	r("GET", "/apps/{id}", "getApplication", KindApp, answersJSON, false, (*Org).getTarget),
 	r("PUT", "/apps/{id}", "replaceApplication", KindApp, answersJSON, true, (*Org).replaceApp),
+	r("DELETE", "/apps/{id}", "deleteApplication", KindApp, answersJSON, false, (*Org).deleteApp),
+	r("POST", "/apps/{id}/lifecycle/deactivate", "deactivateApplication", KindApp, answersJSON, false, (*Org).deactivateApp),
 	r("GET", "/apps/{id}/credentials/csrs", "listCsrsForApplication", KindApp, answersJSON, false, (*Org).listCSRs),
 	r("POST", "/apps/{id}/credentials/csrs", "generateCsrForApplication", KindApp, answersCSR, true, (*Org).generateCSR),
 	r("GET", "/apps/{id}/credentials/csrs/{csr}", "getCsrForApplication", KindApp, answersCSR, false, (*Org).getCSR),
@@ -126,6 +129,15 @@ func negotiate(accept, offered []string) string {
 				return o
 			}
 		}
+	}
+	return ""
+}
+
+// Operation is the operationId of a request's method and escaped path; empty
+// where the org has none.
+func Operation(method, path string) string {
+	if found, _, _ := findRoute(method, path); found != nil {
+		return found.operation
 	}
 	return ""
 }

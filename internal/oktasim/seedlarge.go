@@ -247,6 +247,9 @@ func (s *largeSeed) app(i int, mode string, active activeKey) {
 	if s.chance(0.5) { // of Okta's catalog
 		spec.Name = fmt.Sprintf("catalog_app_%d", s.rand.IntN(400))
 	}
+	if name := templateNames[mode]; name != "" {
+		spec.Name = name
+	}
 	if s.chance(0.03) {
 		spec.Status = "INACTIVE"
 	}

@@ -68,7 +68,11 @@ func Read(ctx context.Context, c aws.Config, name string) (string, error) {
 	if err := v4.NewSigner().SignHTTP(ctx, credentials, r, hex.EncodeToString(sum[:]), "ssm", c.Region, time.Now()); err != nil {
 		return failed("no signature")
 	}
-	response, err := http.DefaultClient.Do(r)
+	var client aws.HTTPClient = http.DefaultClient
+	if c.HTTPClient != nil {
+		client = c.HTTPClient
+	}
+	response, err := client.Do(r)
 	if err != nil {
 		return failed("no answer")
 	}

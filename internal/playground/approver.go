@@ -3,6 +3,7 @@ package playground
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"html"
@@ -59,6 +60,17 @@ func Link(message string) (string, error) {
 	return link, nil
 }
 
+// Certificate finds the new certificate in a message, in PEM: the first one, which
+// those of the CA follow.
+func Certificate(message string) ([]byte, error) {
+	for block, rest := pem.Decode([]byte(message)); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			return pem.EncodeToMemory(block), nil
+		}
+	}
+	return nil, errors.New("playground: the message has no certificate")
+}
+
 // Page is an answer of the page behind a link.
 type Page struct {
 	Status int
@@ -82,32 +94,38 @@ func (p Page) Text() string {
 	return html.UnescapeString(strings.Join(strings.Fields(tagPattern.ReplaceAllString(body, " ")), " "))
 }
 
+// Visitor opens pages behind links and sends their forms.
+type Visitor struct {
+	// Client is what the pages are reached with.
+	Client *http.Client
+}
+
 // Open gets the page behind a link; it decides nothing.
-func (p *Playground) Open(ctx context.Context, link string) (Page, error) {
-	return p.page(ctx, http.MethodGet, link, nil)
+func (v Visitor) Open(ctx context.Context, link string) (Page, error) {
+	return v.page(ctx, http.MethodGet, link, nil)
 }
 
 // Post sends fields to a link as they are.
-func (p *Playground) Post(ctx context.Context, link string, fields url.Values) (Page, error) {
-	return p.page(ctx, http.MethodPost, link, fields)
+func (v Visitor) Post(ctx context.Context, link string, fields url.Values) (Page, error) {
+	return v.page(ctx, http.MethodPost, link, fields)
 }
 
 // Answer opens the link, and sends the form that the page shows with the
 // decision "confirm" or "reject". The name is needed where the link names
 // nobody.
-func (p *Playground) Answer(ctx context.Context, link, decision, name, comment string) (Page, error) {
-	return p.answer(ctx, link, url.Values{"decision": {decision}, "name": {name}, "comment": {comment}}, nil)
+func (v Visitor) Answer(ctx context.Context, link, decision, name, comment string) (Page, error) {
+	return v.answer(ctx, link, url.Values{"decision": {decision}, "name": {name}, "comment": {comment}}, nil)
 }
 
 // HandIn opens the link to a request for a certificate, and sends the form that
 // the page shows with the certificate as a file, in whatever form it is.
-func (p *Playground) HandIn(ctx context.Context, link string, certificate []byte, name, comment string) (Page, error) {
-	return p.answer(ctx, link, url.Values{"decision": {"hand-in"}, "name": {name}, "comment": {comment}}, certificate)
+func (v Visitor) HandIn(ctx context.Context, link string, certificate []byte, name, comment string) (Page, error) {
+	return v.answer(ctx, link, url.Values{"decision": {"hand-in"}, "name": {name}, "comment": {comment}}, certificate)
 }
 
 // answer sends the form as a browser does: as the form itself says.
-func (p *Playground) answer(ctx context.Context, link string, fields url.Values, file []byte) (Page, error) {
-	shown, err := p.Open(ctx, link)
+func (v Visitor) answer(ctx context.Context, link string, fields url.Values, file []byte) (Page, error) {
+	shown, err := v.Open(ctx, link)
 	if err != nil {
 		return shown, err
 	}
@@ -117,7 +135,7 @@ func (p *Playground) answer(ctx context.Context, link string, fields url.Values,
 	}
 	fields.Set("form", html.UnescapeString(field[1]))
 	if !strings.Contains(shown.HTML, `enctype="multipart/form-data"`) {
-		return p.Post(ctx, link, fields)
+		return v.Post(ctx, link, fields)
 	}
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
@@ -131,14 +149,14 @@ func (p *Playground) answer(ctx context.Context, link string, fields url.Values,
 	if err = errors.Join(err, failed, form.Close()); err != nil {
 		return Page{}, fmt.Errorf("playground: form: %w", err)
 	}
-	return p.send(ctx, http.MethodPost, link, form.FormDataContentType(), &body)
+	return v.send(ctx, http.MethodPost, link, form.FormDataContentType(), &body)
 }
 
-func (p *Playground) page(ctx context.Context, method, link string, fields url.Values) (Page, error) {
-	return p.send(ctx, method, link, "application/x-www-form-urlencoded", strings.NewReader(fields.Encode()))
+func (v Visitor) page(ctx context.Context, method, link string, fields url.Values) (Page, error) {
+	return v.send(ctx, method, link, "application/x-www-form-urlencoded", strings.NewReader(fields.Encode()))
 }
 
-func (p *Playground) send(ctx context.Context, method, link, contentType string, sent io.Reader) (Page, error) {
+func (v Visitor) send(ctx context.Context, method, link, contentType string, sent io.Reader) (Page, error) {
 	r, err := http.NewRequestWithContext(ctx, method, link, sent)
 	if err != nil {
 		return Page{}, fmt.Errorf("playground: link: %w", err)
@@ -146,7 +164,7 @@ func (p *Playground) send(ctx context.Context, method, link, contentType string,
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", contentType)
 	}
-	response, err := p.Cloud.FunctionURLClient().Do(r)
+	response, err := v.Client.Do(r)
 	if err != nil {
 		return Page{}, fmt.Errorf("playground: link: %w", err)
 	}

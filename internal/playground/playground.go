@@ -49,6 +49,8 @@ type Options struct {
 
 // Playground is a Keyturn that runs. Stop it.
 type Playground struct {
+	// Visitor reaches the page that links lead to.
+	Visitor
 	Cloud *localaws.Cloud
 	Org   *oktasim.Org
 	// OrgURL is where the org answers and has its console.
@@ -100,6 +102,7 @@ func (p *Playground) start(ctx context.Context, o Options) error {
 	if p.Cloud, err = localaws.Start(ctx, o.Cloud); err != nil {
 		return err
 	}
+	p.Visitor = Visitor{Client: p.Cloud.FunctionURLClient()}
 	p.stepFunctions = sfn.NewFromConfig(p.Cloud.Config())
 
 	progress("the company's CAs: in KMS, in AWS Private CA, and a security team's")

@@ -58,8 +58,48 @@ type InspectTargetOutput struct {
 	AnswerBy time.Time `json:"answerBy"`
 }
 
+// Delivery is what the inputs of the steps that change something in Okta have
+// in common.
+type Delivery struct {
+	// EnteredAt is when the state machine came to the step; zero where somebody
+	// calls it by hand.
+	EnteredAt time.Time `json:"enteredAt,omitzero"`
+}
+
+// How long after EnteredAt a step is carried out. All retries of a state are
+// over by then: those of the way back are made for hours.
+const (
+	stepAge = time.Hour
+	backAge = 12 * time.Hour
+)
+
+// Late fails with Step.Late where a call of a step arrives so long after its
+// state was entered that the rotation must have gone on without it: Lambda
+// delivers "at least once" (AWS Lambda Developer Guide, "Designing Lambda
+// functions for idempotency"), and a switch, or a CSR, that comes after the
+// rotation's end would be one that nobody waits for.
+func (d Delivery) Late(now time.Time) error { return d.late(now, stepAge) }
+
+func (d Delivery) late(now time.Time, most time.Duration) error {
+	if d.EnteredAt.IsZero() || now.Sub(d.EnteredAt) <= most {
+		return nil
+	}
+	return Errorf("Step.Late", "enteredAt is %s, more than %s ago: the rotation has gone on without this call, which changed nothing; start a new rotation if the target is still due",
+		d.EnteredAt.UTC().Format(time.RFC3339), most)
+}
+
+// Late is Delivery's; the way back is tried for longer.
+func (in UpdateKeyCredentialInput) Late(now time.Time) error {
+	if in.Back {
+		return in.late(now, backAge)
+	}
+	return in.late(now, stepAge)
+}
+
 // GenerateCSRInput asks for a CSR (guide, step 2).
 type GenerateCSRInput struct {
+	Delivery
+
 	Target Target   `json:"target"`
 	Policy Settings `json:"policy"`
 }
@@ -149,6 +189,8 @@ type PublishCSROutput struct {
 // CloneCertificateInput gives the target a key of another target (guide, step
 // 6).
 type CloneCertificateInput struct {
+	Delivery
+
 	Target Target `json:"target"`
 	// Source is the target of the same kind that has the key.
 	Source Target `json:"source"`
@@ -162,6 +204,8 @@ type CloneCertificateOutput struct {
 
 // UpdateKeyCredentialInput is the switch (guide, step 5), and the way back.
 type UpdateKeyCredentialInput struct {
+	Delivery
+
 	Target  Target `json:"target"`
 	FromKid string `json:"fromKid"`
 	ToKid   string `json:"toKid"`
@@ -198,6 +242,8 @@ type VerifyKeyOutput struct {
 // RevokeCSRInput takes back a CSR that will not be used. Without a CSR, the
 // pending ones that are ours by the policy's subject.
 type RevokeCSRInput struct {
+	Delivery
+
 	Target Target   `json:"target"`
 	Policy Settings `json:"policy"`
 	CSR    *CSR     `json:"csr,omitempty"`

@@ -104,8 +104,10 @@ func TestInspectionRefusesWhatCannotBeRotated(t *testing.T) {
 	demo := l.org.SeedDemo()
 	lost := l.addApp(oktasim.AppSpec{Label: "Lost key", Key: expiring()})
 	l.org.Edit("app", lost.ID, "credentials.signing.kid", `"a-kid-of-nobody"`)
-	none := l.addApp(oktasim.AppSpec{Label: "No key", Key: expiring(), Raw: `{"credentials":{"signing":{"kid":null}}}`})
-	noneIDP := l.addIDP(oktasim.IDPSpec{Label: "No key here", Key: expiring(), Raw: `{"protocol":{"credentials":{"signing":{"kid":null}}}}`})
+	none := l.addApp(oktasim.AppSpec{Label: "No key", Key: expiring()})
+	l.org.Edit("app", none.ID, "credentials.signing", `{}`)
+	noneIDP := l.addIDP(oktasim.IDPSpec{Label: "No key here", Key: expiring()})
+	l.org.Edit("idp", noneIDP.ID, "protocol.credentials.signing", `{}`)
 	inactiveIDP := l.addIDP(oktasim.IDPSpec{Label: "Former partner", Status: "INACTIVE", Key: expiring()})
 	old := l.addApp(oktasim.AppSpec{Label: "SAML 1.1", SignOnMode: "SAML_1_1", Key: expiring()})
 

@@ -206,12 +206,13 @@ func TestDriftHidesSecretsWhereverTheyAre(t *testing.T) {
 	for what, c := range map[string]struct{ path, raw, says string }{
 		"changed":                  {"settings.app.apiToken", `"other-t0p-s3cret"`, "settings.app.apiToken: (hidden) → (hidden)"},
 		"added":                    {"settings.app.webhookSecret", `"wh-t0p-s3cret"`, "settings.app.webhookSecret: (absent) → (hidden)"},
-		"within an object wiped":   {"settings.app", `null`, `"apiToken":"(hidden)"`},
+		"within an object wiped":   {"vendorExtension", `null`, `"apiToken":"(hidden)"`},
 		"within an object added":   {"settings.extra", `{"list":[{"name":"a","privateKey":"t0p-s3cret"}]}`, `settings.extra: (absent) → {"list":[{"name":"a","privateKey":"(hidden)"}]}`},
 		"an object with such name": {"settings.secrets", `{"first":"t0p-s3cret"}`, "settings.secrets: (absent) → (hidden)"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			l := newLab(t, rotation.KindApp)
+			l.org.Edit("app", l.target.ID, "vendorExtension.apiToken", `"hunter2"`)
 			in := l.forward(l.published())
 			l.org.DriftOnPut("app", l.target.ID, c.path, c.raw)
 			_, err := l.update(in)

@@ -35,9 +35,24 @@ type chat struct {
 	answer   int
 }
 
+// chats are all that were opened.
+var chats struct {
+	sync.Mutex
+	all []*chat
+}
+
 func newChat(t *testing.T) *chat {
 	t.Helper()
+	c := openChat()
+	t.Cleanup(c.Close)
+	return c
+}
+
+func openChat() *chat {
 	c := &chat{answer: http.StatusOK}
+	chats.Lock()
+	defer chats.Unlock()
+	chats.all = append(chats.all, c)
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		c.mu.Lock()
@@ -47,7 +62,6 @@ func newChat(t *testing.T) *chat {
 		}
 		w.WriteHeader(c.answer)
 	}))
-	t.Cleanup(c.Close)
 	return c
 }
 

@@ -74,6 +74,9 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, stack.Stop()) }()
+	if err := overhear(ctx, stack.Cloud); err != nil {
+		return 1, err
+	}
 	// Discovery asks for a kid once: what it learns here of the demo's targets, it
 	// does not ask for while other tests count the calls for them.
 	if d, err := stack.Discover(ctx, map[string]any{"dryRun": true}); err != nil || d.Status != types.ExecutionStatusSucceeded {

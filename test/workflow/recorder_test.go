@@ -51,16 +51,26 @@ func (r *recorder[T]) failure() error {
 	return r.err
 }
 
+// topics are all that are or were listened to.
+var topics struct {
+	sync.Mutex
+	all []*recorder[localaws.Notification]
+}
+
 // topic records what an SNS topic passes on from now on.
 func topic(ctx context.Context, cloud *localaws.Cloud, arn string) (*recorder[localaws.Notification], error) {
 	inbox, err := cloud.Subscribe(ctx, arn)
 	if err != nil {
 		return nil, err
 	}
-	return record(ctx, func(ctx context.Context, seen []localaws.Notification) ([]localaws.Notification, error) {
+	heard := record(ctx, func(ctx context.Context, seen []localaws.Notification) ([]localaws.Notification, error) {
 		more, err := inbox.Receive(ctx)
 		return append(seen, more...), err
-	}), nil
+	})
+	topics.Lock()
+	defer topics.Unlock()
+	topics.all = append(topics.all, heard)
+	return heard, nil
 }
 
 // post records the mails.

@@ -47,8 +47,11 @@ type made struct {
 
 // FromEnvironment has the CAs that the function's environment describes, each
 // with variables of its own (template.yaml, SignCsrFunction).
-func FromEnvironment() *Authorities {
-	return &Authorities{getenv: os.Getenv, cloud: awsenv.Config(), now: time.Now, made: map[rotation.CertificateAuthority]made{}}
+func FromEnvironment() *Authorities { return From(os.Getenv, awsenv.Config()) }
+
+// From has the CAs that the variables describe, reached with cloud.
+func From(getenv func(string) string, cloud aws.Config) *Authorities {
+	return &Authorities{getenv: getenv, cloud: cloud, now: time.Now, made: map[rotation.CertificateAuthority]made{}}
 }
 
 // Get gives a CA; an empty name is the stack's. It fails with CA.Misconfigured

@@ -1,0 +1,130 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"keyturn/internal/rotation"
+	"keyturn/test/simulated"
+)
+
+// scenario is a way for a rotation to go when nothing fails.
+type scenario struct {
+	kind   rotation.Kind
+	order  rotation.UploadOrder
+	answer string // "confirm" or "reject"
+	ca     rotation.CertificateAuthority
+}
+
+func (s scenario) String() string {
+	return fmt.Sprintf("%s %s %s %s", s.kind, s.order, s.answer, s.ca)
+}
+
+func (s scenario) policy() map[string]any { return map[string]any{"uploadOrder": s.order} }
+
+// result is how a rotation of the scenario ends when nothing fails.
+func (s scenario) result() string {
+	switch {
+	case s.answer == "confirm":
+		return "Completed"
+	case s.order == rotation.AfterSwitch:
+		return "RolledBack"
+	}
+	return "GaveUp"
+}
+
+// scenarios are all kinds, orders and answers; the CA is the stack's usual one,
+// and for rotations that are confirmed every other that a rotation waits for
+// by itself.
+func scenarios() []scenario {
+	var all []scenario
+	for _, kind := range []rotation.Kind{rotation.KindApp, rotation.KindIDP} {
+		for _, order := range []rotation.UploadOrder{rotation.BeforeSwitch, rotation.AfterSwitch} {
+			for _, answer := range []string{"confirm", "reject"} {
+				all = append(all, scenario{kind, order, answer, rotation.AuthorityLocal})
+			}
+		}
+		for _, ca := range []rotation.CertificateAuthority{rotation.AuthorityKMS, rotation.AuthorityACMPCA} {
+			all = append(all, scenario{kind, rotation.BeforeSwitch, "confirm", ca})
+		}
+	}
+	return all
+}
+
+// stage is a world with its people, in a bubble.
+type stage struct {
+	*simulated.World
+
+	t      *testing.T
+	answer atomic.Value
+	person *simulated.Person
+	leave  func()
+}
+
+// delay is what passes between a mail and its answer.
+const delay = 2 * time.Hour
+
+// set sets a scenario's stage. Who sets it has to leave it.
+func (s scenario) set(t *testing.T, outside simulated.Outside, fault *simulated.Fault) *stage {
+	t.Helper()
+	g := &stage{t: t, World: simulated.New(t, outside, simulated.Options{Kind: s.kind, CA: s.ca, Fault: fault, Policy: `{"mode": "rotate"}`})}
+	g.answer.Store(s.answer)
+	g.person = &simulated.Person{World: g.World, Address: simulated.Approver, Delay: delay, Answers: func(simulated.Mail) string { return g.answer.Load().(string) }}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := g.person.Attend(ctx, g.Mailbox())
+	g.leave = func() {
+		g.Close()
+		cancel()
+		<-done
+		time.Sleep(10 * time.Minute) // functions that were at work are done
+	}
+	return g
+}
+
+// rotate has a rotation run to its end, and checks what must hold then.
+func (g *stage) rotate(policy map[string]any) simulated.Report {
+	g.t.Helper()
+	r := g.End(g.t, g.Begin(g.t, policy))
+	g.check(r)
+	return r
+}
+
+func (g *stage) check(r simulated.Report) {
+	g.t.Helper()
+	g.checkBut(r, func(string) bool { return false })
+}
+
+// checkBut checks all but what is as it should be here.
+func (g *stage) checkBut(r simulated.Report, fine func(what string) bool) {
+	g.t.Helper()
+	for _, what := range slices.DeleteFunc(broken(g.World, r), fine) {
+		g.t.Errorf("after a rotation that ended %s (%s; error %v, way back %v): %s", r.Result, r.Status, r.Error, r.Rollback, what)
+	}
+}
+
+// next has the rotation of the next day run, which must complete without help.
+func (g *stage) next(policy map[string]any) simulated.Report {
+	g.t.Helper()
+	g.answer.Store("confirm")
+	time.Sleep(26 * time.Hour)
+	r := g.rotate(policy)
+	if r.Result != "Completed" {
+		g.t.Errorf("the next rotation ended %s: error %v, way back %v", r.Result, r.Error, r.Rollback)
+	}
+	return r
+}
+
+// aYearLater has the new key become due, and its rotation complete.
+func (g *stage) aYearLater(policy map[string]any) {
+	g.t.Helper()
+	active := g.Key(g.ActiveKid())
+	g.OldKid, g.Before = active.Kid, g.Document()
+	time.Sleep(time.Until(active.Certificate.NotAfter.AddDate(0, 0, -40)))
+	if r := g.next(policy); r.NewKid == g.OldKid {
+		g.t.Error("a year later nothing was rotated")
+	}
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// percentile is the value that this part of all do not exceed (nearest rank).
+func percentile(all []time.Duration, part float64) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(all))
+	rank := int(part*float64(len(sorted))+0.999999) - 1
+	return sorted[min(max(rank, 0), len(sorted)-1)]
+}
+
+// document writes the page.
+func (r results) document(to io.Writer) {
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(to, format+"\n", args...) }
+	say("# Load\n")
+	say("Made by `make load` on %s, on %s. Do not edit: `make load` writes this page, and fails where an answer was not taken or a rotation did not complete.\n", r.at.UTC().Format("2006-01-02"), r.machine)
+	if r.note != "" {
+		say("%s\n", r.note)
+	}
+	say("The stack is the deployed one, on the [local AWS](architecture.md#local-aws): one Python process that plays all of AWS, with the simulated org beside it, without rate limits. %d rotations of as many apps are started, at most %d of them on their way to the approver at the same time. "+
+		"When all wait, %d people open their link and confirm, one every %d ms, whether or not those before have been served; then the others do.\n",
+		r.waiting, r.underway, r.approvals, (r.within / time.Duration(r.approvals)).Milliseconds())
+	say("| | |")
+	say("|---|---:|")
+	say("| until all %d wait | %s |", r.waiting, r.arrived.Round(time.Second))
+	say("| memory of the local AWS: before, and when all wait | %d MB, %d MB |", mega(r.before.ministack), mega(r.waited.ministack))
+	say("| memory of the functions' processes when all wait | %d MB in %d |", mega(r.waited.functions), r.waited.processes)
+	say("| requests to the page, and errors | %d, %d (%.1f %%) |", r.loaded.requests(), r.loaded.failed(), 100*float64(r.loaded.failed())/float64(max(r.loaded.requests(), 1)))
+	say("| approvals that are in the report of their rotation | %d of %d |", r.honoured, r.approvals)
+	say("| from the last answer to the end of the last rotation that was approved | %s |", r.settled.Round(100*time.Millisecond))
+	say("| how all rotations ended | %s |\n", ends(r.ends))
+	say("The page's latency, in ms:\n")
+	say("| | n | p50 | p95 | p99 | max |")
+	say("|---|---:|---:|---:|---:|---:|")
+	row := func(what string, all []time.Duration) {
+		cells := []string{what, strconv.Itoa(len(all))}
+		for _, part := range []float64{0.5, 0.95, 0.99, 1} {
+			cells = append(cells, strconv.FormatInt(percentile(all, part).Milliseconds(), 10))
+		}
+		say("| %s |", strings.Join(cells, " | "))
+	}
+	row("GET, nothing else going on", r.idle.opened)
+	row("GET", r.loaded.opened)
+	row("POST", r.loaded.answered)
+	row("GET and POST, the function alone", r.function)
+	say("\n- **GET** and **POST** are what a person waits for, from the request to the last byte.")
+	say("- **The function alone** is what the local Lambda writes into its REPORT lines. It holds the function's own calls, which the same Python process answers: the execution's history for every request, and the decision for a POST.")
+	if r.functionCPU > 0 {
+		say("- The function's processes computed for %.1f ms a request. The rest of these times is the local AWS, which checks signatures and roles, reads histories and runs the state machines on the same cores.", float64(r.functionCPU.Microseconds())/1e3)
+	}
+	say("- What AWS would take, this does not say: there the services do not share two cores with the functions, and a cold start comes on top for some. What it does say is that no answer is lost and none counts twice while so many wait, and that the page's %d reserved executions (`PageConcurrency`) are enough for this pace.", 5)
+}
+
+func mega(bytes int64) int64 { return bytes / 1e6 }
+
+func ends(all map[string]int) string {
+	var said []string
+	for _, result := range slices.Sorted(maps.Keys(all)) {
+		said = append(said, fmt.Sprintf("%d %s", all[result], result))
+	}
+	return strings.Join(said, ", ")
+}

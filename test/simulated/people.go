@@ -1,0 +1,225 @@
+package simulated
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"keyturn/internal/playground"
+)
+
+// Partner is who the target exchanges sign-ins with: it trusts the certificates
+// that were uploaded to it, the last two of them, and notes when users could
+// not sign in.
+type Partner struct {
+	w *World
+
+	mu      sync.Mutex
+	trusted [][32]byte
+	// LockedOut says after which calls the key in use was none that the partner
+	// trusts.
+	lockedOut []string
+}
+
+func newPartner(w *World) *Partner {
+	p := &Partner{w: w}
+	p.trusted = append(p.trusted, fingerprint(w.Key(w.OldKid).Certificate.Raw))
+	return p
+}
+
+// Upload gives the partner a certificate, once.
+func (p *Partner) Upload(der []byte) {
+	if p.Has(der) {
+		return
+	}
+	p.mu.Lock()
+	p.trusted = append(p.trusted, fingerprint(der))
+	p.trusted = p.trusted[max(0, len(p.trusted)-2):]
+	p.mu.Unlock()
+	p.look("upload")
+}
+
+// Has tells whether the partner trusts a certificate.
+func (p *Partner) Has(der []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range p.trusted {
+		if f == fingerprint(der) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Partner) look(after string) {
+	if !p.w.Exists() {
+		return
+	}
+	if k := p.w.Key(p.w.ActiveKid()); k == nil || !p.Has(k.Certificate.Raw) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.lockedOut = append(p.lockedOut, after)
+	}
+}
+
+// LockedOut says after which calls users could not sign in.
+func (p *Partner) LockedOut() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string{}, p.lockedOut...)
+}
+
+// Person is an approver, who reads mails and answers their links.
+type Person struct {
+	World *World
+	// Address is where the mails go; empty for those of everybody.
+	Address string
+	// Delay passes between a mail and its answer.
+	Delay time.Duration
+	// Answers gives the decision to a mail: "confirm", "reject", or "" for none.
+	Answers func(m Mail) string
+	// Pages are what the person has seen, by heading.
+	pages []string
+	mu    sync.Mutex
+}
+
+// patience is how often a person tries a page that fails.
+const patience = 30
+
+// Attend has the person read mails until ctx ends; done is closed then.
+func (p *Person) Attend(ctx context.Context, mails <-chan Mail) (done <-chan struct{}) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		var all sync.WaitGroup
+		defer all.Wait()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case m := <-mails:
+				if p.Address == "" || m.To == p.Address {
+					all.Go(func() { p.read(ctx, m) })
+				}
+			}
+		}
+	}()
+	return ended
+}
+
+// read answers one mail: the person uploads the certificate that came with it,
+// and says so. A page that fails is tried again an hour later.
+func (p *Person) read(ctx context.Context, m Mail) {
+	link, err := playground.Link(m.Text)
+	if err != nil {
+		return // a mail that asks for nothing
+	}
+	if !pause(ctx, p.Delay) {
+		return
+	}
+	decision := p.Answers(m)
+	if decision == "" {
+		return
+	}
+	visitor := playground.Visitor{Client: &http.Client{Transport: pageTransport{p.World}}}
+	for range patience {
+		shown, err := visitor.Open(ctx, link)
+		if err == nil && shown.Status < http.StatusInternalServerError {
+			if !strings.Contains(shown.HTML, `name="form"`) {
+				p.saw(shown)
+				return // nothing is asked any more
+			}
+			if decision == "confirm" {
+				p.upload(m)
+			}
+			shown, err = visitor.Answer(ctx, link, decision, "", "simulated")
+			if err == nil && shown.Status < http.StatusInternalServerError {
+				p.saw(shown)
+				return
+			}
+		}
+		if !pause(ctx, time.Hour) {
+			return
+		}
+	}
+}
+
+func (p *Person) saw(page playground.Page) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pages = append(p.pages, page.Title())
+}
+
+// Pages are the headings of the pages that the person was shown at the end.
+func (p *Person) Pages() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string{}, p.pages...)
+}
+
+func (p *Person) upload(m Mail) {
+	for name, content := range m.Attached {
+		if block, _ := pem.Decode(content); block != nil && block.Type == "CERTIFICATE" && !strings.HasSuffix(name, "-chain.pem") {
+			p.World.Partner.Upload(block.Bytes)
+		}
+	}
+}
+
+// pause waits, if ctx does not end before.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// Mailbox is where the mails of all people arrive.
+func (w *World) Mailbox() <-chan Mail { return w.cloud.heard }
+
+// pageTransport is the way from a browser through the Function URL to the page.
+type pageTransport struct{ w *World }
+
+// RoundTrip calls the page's function as a Function URL does: an error of it is
+// a 502.
+func (t pageTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	var body []byte
+	if r.Body != nil {
+		var err error
+		if body, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
+	}
+	in := events.LambdaFunctionURLRequest{RawPath: r.URL.EscapedPath(), RawQueryString: r.URL.RawQuery, Body: string(body), Headers: map[string]string{"host": r.URL.Host}}
+	for name := range r.Header {
+		in.Headers[strings.ToLower(name)] = r.Header.Get(name)
+	}
+	in.RequestContext.DomainName = r.URL.Host
+	in.RequestContext.HTTP.Method, in.RequestContext.HTTP.SourceIP = r.Method, "198.51.100.7"
+	payload, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	out, failure := t.w.invoke(r.Context(), pageState, pageFunction, payload)
+	if failure != nil {
+		return answer(r, http.StatusBadGateway, http.Header{}, "Internal Server Error"), nil
+	}
+	var reply events.LambdaFunctionURLResponse
+	if err := json.Unmarshal(out, &reply); err != nil {
+		return nil, fmt.Errorf("simulated: the page's answer: %w", err)
+	}
+	h := http.Header{}
+	for name, value := range reply.Headers {
+		h.Set(name, value)
+	}
+	return answer(r, reply.StatusCode, h, reply.Body), nil
+}

@@ -1,0 +1,635 @@
+// Package simulated is Keyturn in one process, on a simulated clock: the real
+// state machine, the real steps, wired as the functions wire them, a simulated
+// Okta org, and AWS as far as a rotation meets it. Every call between them goes
+// over one wire, which notes it and can have it fail, so that thousands of
+// rotations that break in different places take minutes.
+//
+// A [World] lives inside a bubble of testing/synctest: days pass in no time.
+// What it does not show is the deployed stack; test/workflow is for that.
+package simulated
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unicode"
+
+	awslambda "github.com/aws/aws-lambda-go/lambda"
+	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"keyturn/internal/bucket/buckettest"
+	"keyturn/internal/ca"
+	"keyturn/internal/ca/acmpca/acmpcatest"
+	"keyturn/internal/ca/kms"
+	"keyturn/internal/ca/kms/kmstest"
+	"keyturn/internal/oktasim"
+	"keyturn/internal/playground"
+	"keyturn/internal/rotation"
+	"keyturn/test/asl"
+)
+
+// The world's fixed points.
+const (
+	Approver = "sso-team@example.com"
+
+	region        = kmstest.Region
+	orgHost       = "example.okta.com"
+	pageURL       = "https://approve.example.com"
+	sender        = "keyturn@example.com"
+	topic         = "arn:aws:sns:" + region + ":123456789012:keyturn"
+	machineARN    = "arn:aws:states:" + region + ":123456789012:stateMachine:keyturn-rotation"
+	discoveryARN  = "arn:aws:states:" + region + ":123456789012:stateMachine:keyturn-discovery"
+	oktaSecret    = "keyturn/okta"
+	linkKeySecret = "keyturn/link-key"
+	caSecret      = "keyturn/ca"
+	pageState     = "page"
+	accessKey     = "AKIDSIMULATED"
+	bucketName    = "keyturn-inventory"
+	operator      = "identity-operations@example.com"
+)
+
+// Start is when a world begins.
+var Start = time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
+
+// Outside is what a world needs from outside its bubble.
+type Outside struct {
+	kms *kmstest.KMS
+	pca *acmpcatest.PCA
+	s3  *buckettest.Server
+}
+
+// Prepare makes what cannot be made inside a bubble.
+func Prepare(t *testing.T) Outside {
+	t.Helper()
+	s3 := buckettest.New(t)
+	_ = s3.Bucket(bucketName)
+	return Outside{kmstest.New(t), acmpcatest.New(t), s3}
+}
+
+// Options are a world's differences from the usual one.
+type Options struct {
+	Kind rotation.Kind
+	// CA is the stack's; empty: local.
+	CA rotation.CertificateAuthority
+	// Fault is the call that fails; nil for none.
+	Fault *Fault
+	// Policy is what is deployed, JSON; empty for none. Discovery goes by it.
+	Policy string
+}
+
+// World is an org with one target that is due, a stack, and the target's partner.
+type World struct {
+	Org    *oktasim.Org
+	Target rotation.Target
+	OldKid string
+	// Before is the target's document as it was.
+	Before  []byte
+	Partner *Partner
+
+	kms     *kmstest.KMS
+	pca     *acmpcatest.PCA
+	s3      *buckettest.Server
+	policy  json.RawMessage
+	wire    *wire
+	cloud   *cloud
+	logs    syncBuffer
+	env     map[string]string
+	machine *asl.Machine
+	runner  *asl.Runner
+	roots   *x509.CertPool
+
+	// skew is how far the org's clock is from AWS's, in nanoseconds.
+	skew atomic.Int64
+
+	mu         sync.Mutex
+	warm       map[string]awslambda.Handler
+	executions []*started
+	deliveries []Delivery
+	again      map[int][]int // after which delivery which are repeated
+}
+
+// Delivery is a call of a function by the state machine: the N-th, from 0.
+type Delivery struct {
+	State, Function string
+	N               int
+	payload         []byte
+}
+
+func (d Delivery) String() string { return fmt.Sprintf("%d %s", d.N, d.State) }
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+// Logs are what the functions have logged.
+func (w *World) Logs() string {
+	w.logs.mu.Lock()
+	defer w.logs.mu.Unlock()
+	return w.logs.b.String()
+}
+
+// Token is the org's API token.
+const Token = "00simulatedTokenThatNobodyMayEverSee0042"
+
+// linkKey is the value of the secret link-key.
+const linkKey = "k3y-of-all-links-that-nobody-may-ever-see-0123456789abcdefghijkl"
+
+// New begins a world. It must run inside a bubble.
+func New(t *testing.T, outside Outside, o Options) *World {
+	t.Helper()
+	time.Sleep(time.Until(Start))
+	w := &World{kms: outside.kms, pca: outside.pca, s3: outside.s3, policy: json.RawMessage(o.Policy), warm: map[string]awslambda.Handler{}, roots: x509.NewCertPool()}
+	unlimited := oktasim.Limits{Apps: oktasim.Unlimited, App: oktasim.Unlimited, API: oktasim.Unlimited}
+	w.Org = oktasim.New(oktasim.Options{
+		APIToken: Token, Limits: unlimited, BaseURL: "https://" + orgHost,
+		Now: func() time.Time { return time.Now().Add(time.Duration(w.skew.Load())) },
+	})
+	w.wire = &wire{org: w.Org, fault: o.Fault, counted: map[Call]int{}}
+	w.cloud = &cloud{heard: make(chan Mail, 10000), parameters: map[string]string{}, secrets: map[string]string{
+		oktaSecret: `{"apiToken":"` + Token + `"}`, linkKeySecret: linkKey,
+	}}
+	w.wire.services = w.cloudServices()
+	if o.CA == "" {
+		o.CA = rotation.AuthorityLocal
+	}
+	w.found(t, o.CA)
+
+	old := oktasim.NewKey(oktasim.KeySpec{Created: day(-700), NotAfter: day(40)})
+	w.OldKid = old.Kid
+	w.Target = rotation.Target{Kind: o.Kind}
+	if o.Kind == rotation.KindIDP {
+		w.Target.ID = w.Org.AddIDP(oktasim.IDPSpec{Label: "Contractors", Created: day(-700), Key: old, Raw: richIDP})
+	} else {
+		w.Target.ID = w.Org.AddApp(oktasim.AppSpec{Label: "Payroll", Created: day(-700), Key: old, Raw: richApp})
+	}
+	w.Before = w.Document()
+	w.Partner = newPartner(w)
+	w.wire.effects = func(c Call) {
+		if strings.HasPrefix(c.Name, "replace") {
+			w.Partner.look(c.String())
+		}
+	}
+	w.machine = definition(t, rotationMachine)
+	w.runner = &asl.Runner{Tasks: w.task, Coverage: coverage}
+	return w
+}
+
+func day(n int) time.Time { return Start.AddDate(0, 0, n) }
+
+// Documents with what no struct knows: a switch must leave all of it.
+const (
+	richApp = `{"profile":{"costCenter":12345678901234567890,"ratio":1.0},"features":["PUSH_NEW_USERS"],` +
+		`"settings":{"notes":{"admin":"Tier 1 \/ ext. 4711"},"app":{"useScim":true},` +
+		`"signOn":{"attributeStatements":[{"type":"EXPRESSION","name":"email","values":["user.email"]}]}},"vendorExtension":{"thresholds":[0.10,2.50e2]}}`
+	richIDP = `{"protocol":{"relayState":{"format":"FROM_URL"},"settings":{"participateSlo":true}},"policy":{"maxClockSkew":60000},"vendorExtension":{"weight":1.50}}`
+)
+
+// found founds the company's CA.
+func (w *World) found(t *testing.T, provider rotation.CertificateAuthority) {
+	t.Helper()
+	w.env = map[string]string{
+		"CERTIFICATE_AUTHORITY": string(provider), "CA_SECRET_ARN": caSecret,
+		"KMS_CA_CHAIN": "/keyturn/kms-ca", "MANUAL_CA_CHAIN": "/keyturn/manual-ca",
+	}
+	key := w.kms.AddKey(kmstypes.KeySpecEccNistP256)
+	w.env["KMS_CA_KEY_ARN"] = key
+	signer, err := kms.NewSigner(t.Context(), awskms.NewFromConfig(w.config()), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kmsRoot := root(t, "Example KMS CA", signer)
+	w.cloud.parameters["/keyturn/kms-ca"] = chainPEM(kmsRoot)
+	localKey, localRoot := localCA(t)
+	secret, err := json.Marshal(map[string]string{"key": localKey, "chain": chainPEM(localRoot)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.cloud.secrets[caSecret] = string(secret)
+	w.env["ACM_PCA_ARN"] = w.pca.AddCA(privateCAKey(), ca.Chain{privateCA(t)})
+	for _, c := range []*x509.Certificate{kmsRoot, localRoot, privateCA(t)} {
+		w.roots.AddCert(c)
+	}
+}
+
+func (w *World) getenv(name string) string { return w.env[name] }
+
+func chainPEM(c *x509.Certificate) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
+}
+
+// definition is a state machine as template.yaml deploys it.
+func definition(t *testing.T, read func() (*asl.Machine, error)) *asl.Machine {
+	t.Helper()
+	m, err := read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+var placeholder = regexp.MustCompile(`\$\{([A-Za-z]+)\}`)
+
+var (
+	rotationMachine  = sync.OnceValues(func() (*asl.Machine, error) { return parse("rotation.asl.json") })
+	discoveryMachine = sync.OnceValues(func() (*asl.Machine, error) { return parse("discovery.asl.json") })
+)
+
+func parse(file string) (*asl.Machine, error) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "statemachine", file))
+	if err != nil {
+		return nil, err
+	}
+	substitutions := map[string]string{}
+	for _, name := range placeholder.FindAllStringSubmatch(string(text), -1) {
+		substitutions[name[1]] = functionName(name[1])
+	}
+	substitutions["Partition"] = "aws"
+	return asl.Parse(text, substitutions)
+}
+
+// functionName is generate-csr for GenerateCsrFunction.
+func functionName(logicalID string) string {
+	var b strings.Builder
+	for i, r := range strings.TrimSuffix(logicalID, "Function") {
+		if unicode.IsUpper(r) && i > 0 {
+			b.WriteByte('-')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
+
+var coverage = &asl.Coverage{}
+
+// task is one attempt of a task of the state machine.
+func (w *World) task(ctx context.Context, c asl.Call) (json.RawMessage, error) {
+	i := &invocation{state: c.State, function: "rotation", dead: make(chan struct{})}
+	var service, name string
+	var effect func() (json.RawMessage, *asl.Failure)
+	switch {
+	case strings.Contains(c.Resource, ":lambda:invoke"):
+		service, name = "lambda", "Invoke"
+		effect = func() (json.RawMessage, *asl.Failure) { return w.deliver(ctx, c) }
+	case strings.HasSuffix(c.Resource, ":events:putEvents"):
+		service, name = "events", "PutEvents"
+		effect = func() (json.RawMessage, *asl.Failure) { return w.putEvents(c.Arguments), nil }
+	default:
+		panic("simulated: a task of " + c.Resource)
+	}
+	call, f := w.wire.next(i, service, name)
+	if f == nil {
+		out, failure := effect()
+		w.wire.done(call)
+		if failure != nil {
+			return nil, failure
+		}
+		return out, nil
+	}
+	if f.Kind.hasEffect() {
+		if _, failure := effect(); failure != nil {
+			return nil, failure
+		}
+		w.wire.done(call)
+	}
+	return nil, integrationFailure(ctx, service, f.Kind)
+}
+
+// integrationFailure is what Step Functions sees of a service that fails.
+func integrationFailure(ctx context.Context, service string, k FaultKind) error {
+	prefix := map[string]string{"lambda": "Lambda", "events": "EventBridge"}[service]
+	named := func(name string) error {
+		return &asl.Failure{Name: prefix + "." + name, Cause: "simulated: " + string(k)}
+	}
+	switch k {
+	case TimeOut, LateTimeOut:
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(15 * time.Minute):
+			return named("ClientExecutionTimeoutException")
+		}
+	case RateLimited, Concurrency:
+		return named("TooManyRequestsException")
+	case Internal, HalfDone, Outage:
+		return named("ServiceException")
+	case Denied:
+		return named("AWSLambdaException")
+	default:
+		return named("SdkClientException")
+	}
+}
+
+// deliver has Lambda carry out a step.
+func (w *World) deliver(ctx context.Context, c asl.Call) (json.RawMessage, *asl.Failure) {
+	var in struct {
+		FunctionName string
+		Payload      json.RawMessage
+	}
+	if err := json.Unmarshal(c.Arguments, &in); err != nil {
+		panic(err)
+	}
+	w.mu.Lock()
+	n := len(w.deliveries)
+	w.deliveries = append(w.deliveries, Delivery{c.State, in.FunctionName, n, in.Payload})
+	w.mu.Unlock()
+	out, failure := w.invoke(ctx, c.State, in.FunctionName, in.Payload)
+	w.repeat(n)
+	if failure != nil {
+		return nil, failure
+	}
+	result, err := json.Marshal(map[string]any{"StatusCode": 200, "Payload": json.RawMessage(out)})
+	if err != nil {
+		panic(err)
+	}
+	return result, nil
+}
+
+// StopAt has somebody stop the newest execution some time after a call.
+func (w *World) StopAt(at Call, later time.Duration) {
+	w.wire.before = func(c Call) {
+		if c != at {
+			return
+		}
+		w.mu.Lock()
+		e := w.executions[len(w.executions)-1]
+		w.mu.Unlock()
+		if later == 0 {
+			e.Stop()
+			return
+		}
+		time.AfterFunc(later, e.Stop)
+	}
+}
+
+// MoveOrgClock has the org's clock jump.
+func (w *World) MoveOrgClock(d time.Duration) { w.skew.Add(int64(d)) }
+
+// StoreToken puts another API token into the stack's secret.
+func (w *World) StoreToken(token string) {
+	w.cloud.mu.Lock()
+	defer w.cloud.mu.Unlock()
+	w.cloud.secrets[oktaSecret] = `{"apiToken":"` + token + `"}`
+}
+
+// Forbid has Okta refuse every call for some time: the token has lost its
+// rights.
+func (w *World) Forbid(d time.Duration) {
+	w.Org.Fail(oktasim.Fault{Kind: oktasim.FaultForbidden, Times: -1})
+	time.AfterFunc(d, w.Org.ClearFaults)
+}
+
+// Redeliver has Lambda deliver a call of a function a second time when that of
+// the number after has been carried out. The answer to it goes nowhere.
+func (w *World) Redeliver(again, after int) {
+	if w.again == nil {
+		w.again = map[int][]int{}
+	}
+	w.again[after] = append(w.again[after], again)
+}
+
+// repeat delivers what is to be delivered again after a call.
+func (w *World) repeat(after int) {
+	for _, n := range w.again[after] {
+		w.mu.Lock()
+		d := w.deliveries[n]
+		w.mu.Unlock()
+		// A process of its own serves it, as nobody waits for it.
+		_, _ = w.invoke(context.Background(), d.State+" again", d.Function, d.payload)
+	}
+}
+
+// Deliveries are the calls of functions so far.
+func (w *World) Deliveries() []Delivery {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]Delivery{}, w.deliveries...)
+}
+
+func (w *World) putEvents(arguments json.RawMessage) json.RawMessage {
+	var in struct {
+		Entries []struct {
+			DetailType string
+			Detail     json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(arguments, &in); err != nil {
+		panic(err)
+	}
+	for _, e := range in.Entries {
+		w.cloud.put(Event{e.DetailType, e.Detail})
+	}
+	return json.RawMessage(`{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}`)
+}
+
+// Report is a rotation's end.
+type Report struct {
+	// Status is what Step Functions calls it: SUCCEEDED, FAILED or ABORTED.
+	Status string `json:"-"`
+	// Transitions are those that AWS bills.
+	Transitions int `json:"-"`
+
+	Result     string             `json:"result"`
+	OldKid     string             `json:"oldKid"`
+	NewKid     string             `json:"newKid"`
+	Decision   *rotation.Decision `json:"decision"`
+	Error      *Problem           `json:"error"`
+	Rollback   *Problem           `json:"rollbackError"`
+	PendingCSR string             `json:"pendingCsr"`
+	Resumed    bool               `json:"resumed"`
+	Signing    *rotation.Decision `json:"signing"`
+}
+
+// Problem is an error as the report tells it.
+type Problem struct{ Step, Name, Message string }
+
+// Begin starts a rotation of the target with a policy, nil for the default one.
+func (w *World) Begin(t *testing.T, policy map[string]any) *asl.Execution {
+	t.Helper()
+	input := map[string]any{"target": map[string]any{"kind": w.Target.Kind, "id": w.Target.ID}}
+	if policy != nil {
+		input["policy"] = policy
+	}
+	body, err := json.Marshal(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := w.begin(w.machine, machineARN, fmt.Sprintf("%s-%s-%d", w.Target.Kind, w.Target.ID, len(w.all())), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.Execution
+}
+
+// Discover has discovery run to its end, and gives what Step Functions says.
+func (w *World) Discover(t *testing.T) asl.Result {
+	t.Helper()
+	e, err := w.begin(definition(t, discoveryMachine), discoveryARN, fmt.Sprintf("discovery-%d", len(w.all())), []byte("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-e.Done()
+	return e.Result()
+}
+
+// Rotations are the executions of the state machine rotation, as they stand.
+func (w *World) Rotations() (all []*asl.Execution) {
+	for _, e := range w.all() {
+		if e.machine == machineARN {
+			all = append(all, e.Execution)
+		}
+	}
+	return all
+}
+
+// Close stops what runs still.
+func (w *World) Close() {
+	for _, e := range w.all() {
+		e.Stop()
+		<-e.Done()
+	}
+}
+
+// Objects are the names of what is in the inventory's bucket.
+func (w *World) Objects() []string { return w.s3.Keys(bucketName) }
+
+// End waits for a rotation's end.
+func (w *World) End(t *testing.T, e *asl.Execution) Report {
+	t.Helper()
+	<-e.Done()
+	r := Report{Result: "?"}
+	result := e.Result()
+	text := []byte(result.Cause)
+	if result.Status == "SUCCEEDED" {
+		text = result.Output
+	}
+	if result.Status != "ABORTED" {
+		if err := json.Unmarshal(text, &r); err != nil {
+			t.Errorf("the execution ended %s with %q %q, which is no report: %v", result.Status, result.Error, text, err)
+		}
+	}
+	r.Status, r.Transitions = result.Status, result.Transitions
+	return r
+}
+
+func (w *World) all() []*started {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]*started{}, w.executions...)
+}
+
+func (w *World) execution(arn string) *started {
+	for _, e := range w.all() {
+		if e.ARN() == arn {
+			return e
+		}
+	}
+	return nil
+}
+
+// Calls are those that were made so far.
+func (w *World) Calls() []Call {
+	w.wire.mu.Lock()
+	defer w.wire.mu.Unlock()
+	return append([]Call{}, w.wire.calls...)
+}
+
+// Hit tells whether the fault has struck.
+func (w *World) Hit() bool {
+	w.wire.mu.Lock()
+	defer w.wire.mu.Unlock()
+	return w.wire.hit
+}
+
+// Document is the target's, as the org has it.
+func (w *World) Document() []byte { return w.Org.Document(string(w.Target.Kind), w.Target.ID) }
+
+// Exists tells whether the target is there still.
+func (w *World) Exists() bool {
+	return slices.Contains(w.Org.Targets(string(w.Target.Kind)), w.Target.ID)
+}
+
+// ActiveKid is the key that the target signs with.
+func (w *World) ActiveKid() string { return w.Org.ActiveKid(string(w.Target.Kind), w.Target.ID) }
+
+// Key is one of the target's; nil where it has none of that kid.
+func (w *World) Key(kid string) *oktasim.Key {
+	for _, k := range w.Org.Keys(string(w.Target.Kind), w.Target.ID) {
+		if k.Kid == kid {
+			return &k
+		}
+	}
+	return nil
+}
+
+// Verifies tells whether a key's certificate is the CA's, and is valid.
+func (w *World) Verifies(k *oktasim.Key) error {
+	_, err := k.Certificate.Verify(x509.VerifyOptions{Roots: w.roots, CurrentTime: time.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	return err
+}
+
+// fingerprint tells certificates apart.
+func fingerprint(der []byte) [32]byte { return sha256.Sum256(der) }
+
+// root makes a CA's certificate of its key.
+func root(t *testing.T, name string, key crypto.Signer) *x509.Certificate {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: day(-500), NotAfter: day(4000),
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, BasicConstraintsValid: true, IsCA: true, SubjectKeyId: []byte(name),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// PendingCSRs are the ids of the target's CSRs that are neither published nor
+// revoked.
+func (w *World) PendingCSRs() []string {
+	var ids []string
+	for _, c := range w.Org.PendingCSRs(string(w.Target.Kind), w.Target.ID) {
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
+
+// Secrets are what must be nowhere but in its place.
+func (w *World) Secrets() []string {
+	secrets := []string{Token, linkKey}
+	for _, m := range w.Mails() {
+		if link, err := playground.Link(m.Text); err == nil {
+			secrets = append(secrets, link[len(pageURL):])
+		}
+	}
+	return secrets
+}
