@@ -23,10 +23,13 @@ STEPS     := $(notdir $(wildcard functions/*))
 TEST_LOGS ?= build/test
 # What the tests saw of Okta and AWS, for test/audit.
 RECORDS    = $(CURDIR)/build/records
+# How long "make fuzz" runs each target; which targets or mutants: a regular expression.
+FUZZTIME  ?= 10s
+ONLY      ?=
 GOTESTSUM_FLAGS := --format pkgname --hide-summary=skipped
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt check-policy demo plot dev deploy bench load contract clean
+.PHONY: help setup build test lint fmt check-policy demo plot dev deploy bench load contract fuzz mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +59,12 @@ test: setup ## run everything that is tested, with the race detector
 		KEYTURN_RECORDS=$(RECORDS) go tool -modfile=../tools/go.mod gotestsum $(GOTESTSUM_FLAGS) --jsonfile ../$(TEST_LOGS)/e2e.json -- -race -count=1 ./...
 	cd test && KEYTURN_RECORDS=$(RECORDS) \
 		go tool -modfile=../tools/go.mod gotestsum $(GOTESTSUM_FLAGS) --jsonfile ../$(TEST_LOGS)/audit.json -- -tags audit -count=1 ./audit/...
+
+fuzz: ## look for inputs that break a parser: every fuzz target for FUZZTIME, 10s by default; ONLY=...
+	cd test && go run ./fuzz -time $(FUZZTIME) -only '$(ONLY)'
+
+mutants: ## break the product on purpose and see a test fail, for each invariant; ONLY=...
+	cd test && go run ./mutants -only '$(ONLY)'
 
 lint: setup ## gofmt, golangci-lint, govulncheck, sam validate, cfn-lint, the state machines
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || \

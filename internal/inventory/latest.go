@@ -76,7 +76,12 @@ func (f *File) Entries() iter.Seq2[Entry, error] {
 	}
 }
 
+// damaged bounds what encoding/json quotes of the file.
 func (f *File) damaged(how string) error {
+	const most = 200
+	if text := []rune(how); len(text) > most {
+		how = string(text[:most]) + "…"
+	}
 	return rotation.Errorf("Inventory.Damaged", "%s is not as Keyturn wrote it (%s): it is written anew; the bucket keeps its older versions", f.key, how)
 }
 

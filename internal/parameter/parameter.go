@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,6 +40,8 @@ const (
 	timeout = 10 * time.Second
 	// most is what an answer may take; a value has 8 KB at most.
 	most = 64 << 10
+	// longestCode is more than any error's name has, its namespace included.
+	longestCode = 200
 )
 
 // Read gives the value of a parameter of type String (GetParameter in the API
@@ -84,10 +87,10 @@ func Read(ctx context.Context, c aws.Config, name string) (string, error) {
 	}
 	err = json.Unmarshal(text, &answer)
 	switch {
-	case response.StatusCode != http.StatusOK && answer.Type != "":
+	case response.StatusCode != http.StatusOK && answer.Type != "" && len(answer.Type) <= longestCode:
 		return failed(answer.Type[strings.LastIndexByte(answer.Type, '#')+1:])
 	case response.StatusCode != http.StatusOK:
-		return failed(response.Status)
+		return failed(strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode))
 	case err != nil || answer.Parameter == nil:
 		return failed("an answer that is none")
 	}

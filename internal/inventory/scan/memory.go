@@ -154,10 +154,12 @@ func sumOf(raw []byte) string {
 	return hex.EncodeToString(sum[:])[:sumLength]
 }
 
-// factIn is the JSON of a line, if the line is as it was written.
+// factIn is the JSON of a line, if the line is as it was written: by this
+// version, too.
 func factIn(line []byte) (raw []byte, ok bool) {
 	sum, raw, found := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
-	return raw, found && string(sum) == sumOf(raw) && json.Valid(raw)
+	var f fact
+	return raw, found && string(sum) == sumOf(raw) && json.Unmarshal(raw, &f) == nil && f.Kid == gjson.GetBytes(raw, "kid").String()
 }
 
 // readMemory reads what is known, what other runs have learned meanwhile

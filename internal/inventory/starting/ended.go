@@ -133,7 +133,7 @@ func report(out *sfn.DescribeExecutionOutput) inventory.Ended {
 		}
 		e.Error, e.Message = short(aws.ToString(out.Error)), short(aws.ToString(out.Cause))
 	case readable:
-		e.Result, e.OldKid, e.NewKid = short(said.Result), said.OldKid, said.NewKid
+		e.Result, e.OldKid, e.NewKid = short(said.Result), short(said.OldKid), short(said.NewKid)
 		if said.Error != nil {
 			e.Error, e.Message = short(said.Error.Name), short(said.Error.Message)
 		}
