@@ -18,7 +18,9 @@ ARCHITECTURE  = $(if $(filter amd64,$(ARCH)),x86_64,$(ARCH))
 TOOL      := go tool -modfile=tools/go.mod
 SAM       := SAM_CLI_TELEMETRY=0 .venv/bin/sam
 STEPS     := $(notdir $(wildcard functions/*))
-# Tests of the root module, then those of test/, on the deployed local stack.
+# Tests of the root module, then those of test/, on the deployed local stack;
+# then every case of the fault matrix, which the race detector makes ten times
+# slower, without it; then what all of them asked of Okta and AWS.
 # JUnit and JSON files are for CI; the closing lines say how many tests ran.
 TEST_LOGS ?= build/test
 # What the tests saw of Okta and AWS, for test/audit.
@@ -52,11 +54,13 @@ build: ## build all functions for Lambda into build/ (ARCH=arm64 or amd64)
 	@go run ./cmd/check-policy -schedule build/schedule.json
 	@rmdir build/bin && ls -l build/*/bootstrap | awk '{printf "  %-42s %5.1f MB\n", $$NF, $$5 / 1e6}'
 
-test: setup ## run everything that is tested, with the race detector
+test: setup ## run everything that is tested, with the race detector; faults once more without it, all of them
 	@rm -rf $(RECORDS) && mkdir -p $(TEST_LOGS) $(RECORDS)
 	KEYTURN_RECORDS=$(RECORDS) $(TOOL) gotestsum $(GOTESTSUM_FLAGS) --jsonfile $(TEST_LOGS)/unit.json -- -race -count=1 ./...
 	KEYTURN_BROWSER=$$(tools/browser) && export KEYTURN_BROWSER && cd test && \
 		KEYTURN_RECORDS=$(RECORDS) go tool -modfile=../tools/go.mod gotestsum $(GOTESTSUM_FLAGS) --jsonfile ../$(TEST_LOGS)/e2e.json -- -race -count=1 ./...
+	cd test && KEYTURN_RECORDS=$(RECORDS) \
+		go tool -modfile=../tools/go.mod gotestsum $(GOTESTSUM_FLAGS) --jsonfile ../$(TEST_LOGS)/faults.json -- -count=1 ./faults/...
 	cd test && KEYTURN_RECORDS=$(RECORDS) \
 		go tool -modfile=../tools/go.mod gotestsum $(GOTESTSUM_FLAGS) --jsonfile ../$(TEST_LOGS)/audit.json -- -tags audit -count=1 ./audit/...
 

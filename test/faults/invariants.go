@@ -5,6 +5,7 @@ package faults
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -48,7 +49,7 @@ func broken(w *simulated.World, r simulated.Report) []string {
 		if active.Kid != r.NewKid || active.Kid == w.OldKid {
 			is("it says Completed, and %s is active, not the new key %s", active.Kid, r.NewKid)
 		}
-		if err := w.Partner.SignsIn(); err != nil {
+		if err := w.Partner.SignsIn(context.Background()); err != nil {
 			is("it says Completed, and users cannot sign in: %v", err)
 		}
 	case r.Rollback != nil && r.Rollback.Step == "RestoreKeyCredential":
@@ -60,7 +61,7 @@ func broken(w *simulated.World, r simulated.Report) []string {
 		if active.Kid != w.OldKid {
 			is("it says %s, and the old key is not active", r.Result)
 		}
-		if err := w.Partner.SignsIn(); err != nil {
+		if err := w.Partner.SignsIn(context.Background()); err != nil {
 			is("it says %s, and users cannot sign in: %v", r.Result, err)
 		}
 	default:

@@ -91,7 +91,7 @@ func jsonService(do func(operation string, body []byte) (any, error)) http.Handl
 }
 
 func (c *cloud) secretsManager(operation string, body []byte) (any, error) {
-	var in struct{ SecretId, VersionStage string } //nolint:staticcheck // the API's spelling
+	var in struct{ SecretId, VersionStage string }
 	if err := json.Unmarshal(body, &in); err != nil || operation != "GetSecretValue" {
 		return nil, &refusal{"ValidationException", operation}
 	}

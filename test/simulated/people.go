@@ -45,18 +45,18 @@ func newPartner(w *World) *Partner {
 }
 
 // upload gives the partner the certificate that came with a mail.
-func (p *Partner) upload(certPEM []byte) {
+func (p *Partner) upload(ctx context.Context, certPEM []byte) {
 	if err := p.Upload(certPEM); err != nil {
 		panic(err) // a mail of ours brought it
 	}
 	p.mu.Lock()
 	p.uploads++
 	p.mu.Unlock()
-	p.look("upload")
+	p.look(ctx, "upload")
 }
 
 // SignsIn has a user sign in, and tells why that did not work.
-func (p *Partner) SignsIn() error {
+func (p *Partner) SignsIn(ctx context.Context) error {
 	p.mu.Lock()
 	state := fmt.Sprintf("%d %s", p.uploads, p.w.Document())
 	err, known := p.tried[state]
@@ -64,18 +64,18 @@ func (p *Partner) SignsIn() error {
 	if known {
 		return err
 	}
-	err = p.SignIn(context.Background())
+	err = p.SignIn(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tried[state] = err
 	return err
 }
 
-func (p *Partner) look(after string) {
+func (p *Partner) look(ctx context.Context, after string) {
 	if !p.w.Exists() {
 		return
 	}
-	if err := p.SignsIn(); err != nil {
+	if err := p.SignsIn(ctx); err != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.lockedOut = append(p.lockedOut, after+": "+err.Error())
@@ -150,7 +150,7 @@ func (p *Person) read(ctx context.Context, m Mail) {
 				return // nothing is asked any more
 			}
 			if decision == "confirm" {
-				p.upload(m)
+				p.upload(ctx, m)
 			}
 			shown, err = visitor.Answer(ctx, link, decision, "", "simulated")
 			if err == nil && shown.Status < http.StatusInternalServerError {
@@ -177,10 +177,10 @@ func (p *Person) Pages() []string {
 	return append([]string{}, p.pages...)
 }
 
-func (p *Person) upload(m Mail) {
+func (p *Person) upload(ctx context.Context, m Mail) {
 	for name, content := range m.Attached {
 		if block, _ := pem.Decode(content); block != nil && block.Type == "CERTIFICATE" && !strings.HasSuffix(name, "-chain.pem") {
-			p.World.Partner.upload(content)
+			p.World.Partner.upload(ctx, content)
 		}
 	}
 }
@@ -223,7 +223,7 @@ func (t pageTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	out, failure := t.w.invoke(r.Context(), pageState, pageFunction, payload)
 	if failure != nil {
-		return answer(r, http.StatusBadGateway, http.Header{}, "Internal Server Error"), nil
+		return answer(r, http.StatusBadGateway, http.Header{}, "Internal Server Error"), nil //nolint:nilerr // a Function URL answers
 	}
 	var reply events.LambdaFunctionURLResponse
 	if err := json.Unmarshal(out, &reply); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 	"unicode"
 
@@ -18,7 +19,7 @@ type started struct {
 	*asl.Execution
 
 	machine, name, input string
-	at, ended            time.Time
+	at                   time.Time
 }
 
 // begin starts an execution, once for each name: a second start of one that
@@ -35,7 +36,7 @@ func (w *World) begin(m *asl.Machine, arn, name string, input []byte) (*started,
 			return nil, &refusal{"ExecutionAlreadyExists", name}
 		}
 	}
-	e := &started{w.runner.Start(context.Background(), m, asl.Start{MachineARN: arn, Name: name, Input: input}), arn, name, string(input), time.Now(), time.Time{}}
+	e := &started{w.runner.Start(context.Background(), m, asl.Start{MachineARN: arn, Name: name, Input: input}), arn, name, string(input), time.Now()}
 	w.executions = append(w.executions, e)
 	return e, nil
 }
@@ -146,7 +147,7 @@ func listed(name string, all []any, from string, most int) any {
 	end := min(len(all), start+most)
 	out := map[string]any{name: all[start:end]}
 	if end < len(all) {
-		out["nextToken"] = fmt.Sprint(end)
+		out["nextToken"] = strconv.Itoa(end)
 	}
 	return out
 }
@@ -160,7 +161,7 @@ func wireForm(v reflect.Value) any {
 		}
 		return wireForm(v.Elem())
 	}
-	if at, ok := v.Interface().(time.Time); ok {
+	if at, ok := reflect.TypeAssert[time.Time](v); ok {
 		return float64(at.UnixMilli()) / 1000
 	}
 	if v.Kind() != reflect.Struct {

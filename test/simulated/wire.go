@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -275,7 +276,7 @@ func oktaRefusal(k FaultKind, r *http.Request) *http.Response {
 func limits(h http.Header, limit string, reset time.Time) {
 	h.Set("X-Rate-Limit-Limit", limit)
 	h.Set("X-Rate-Limit-Remaining", "0")
-	h.Set("X-Rate-Limit-Reset", fmt.Sprint(reset.Unix()))
+	h.Set("X-Rate-Limit-Reset", strconv.FormatInt(reset.Unix(), 10))
 }
 
 // awsRefusal is how an AWS service refuses: its error's name where its protocol

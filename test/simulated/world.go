@@ -190,7 +190,7 @@ func New(t *testing.T, outside Outside, o Options) *World {
 	w.Partner = newPartner(w)
 	w.wire.effects = func(c Call) {
 		if strings.HasPrefix(c.Name, "replace") {
-			w.Partner.look(c.String())
+			w.Partner.look(context.Background(), c.String())
 		}
 	}
 	w.machine = definition(t, rotationMachine)
@@ -360,7 +360,7 @@ func (w *World) deliver(ctx context.Context, c asl.Call) (json.RawMessage, *asl.
 	w.deliveries = append(w.deliveries, Delivery{c.State, in.FunctionName, n, in.Payload})
 	w.mu.Unlock()
 	out, failure := w.invoke(ctx, c.State, in.FunctionName, in.Payload)
-	w.repeat(n)
+	w.repeat(ctx, n)
 	if failure != nil {
 		return nil, failure
 	}
@@ -415,13 +415,13 @@ func (w *World) Redeliver(again, after int) {
 }
 
 // repeat delivers what is to be delivered again after a call.
-func (w *World) repeat(after int) {
+func (w *World) repeat(ctx context.Context, after int) {
 	for _, n := range w.again[after] {
 		w.mu.Lock()
 		d := w.deliveries[n]
 		w.mu.Unlock()
 		// A process of its own serves it, as nobody waits for it.
-		_, _ = w.invoke(context.Background(), d.State+" again", d.Function, d.payload)
+		_, _ = w.invoke(ctx, d.State+" again", d.Function, d.payload)
 	}
 }
 
