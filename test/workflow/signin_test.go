@@ -68,7 +68,7 @@ func TestSignInsFailOnlyWhereTheApproverIsTold(t *testing.T) {
 			[]string{"it must encrypt with the new certificate now."}},
 		{"an app, before-switch, and the approver cannot do it", rotation.KindApp, nil, "reject", "GaveUp",
 			[]*watched{{name: "one certificate", options: one}},
-			[]string{"Nothing changes: Okta keeps the certificate in use"}},
+			[]string{"Nothing changes in Okta: it keeps the certificate in use"}},
 		{"an app, after-switch, and the approver cannot do it", rotation.KindApp, policy{"uploadOrder": "after-switch"}, "reject", "RolledBack",
 			[]*watched{{name: "two certificates", options: two, from: "switch", until: "back"}},
 			[]string{"Within a minute Okta uses the old certificate again."}},

@@ -176,7 +176,7 @@ func thanks(form ask, d rotation.Decision) note {
 	case form.afterSwitch():
 		n.Title, n.Text = "Noted: Okta goes back", []string{"Within a minute Okta uses the old certificate for " + label + " again."}
 	default:
-		n.Title, n.Text = "Noted: nothing changes", []string{"Okta keeps the old certificate for " + label + ". Whoever runs the rotations gets your comment."}
+		n.Title, n.Text = "Noted: nothing changes in Okta", []string{"Okta keeps the old certificate for " + label + ". If the new one has taken its place at the partner, put the old one back there now: until then nobody can sign in. Whoever runs the rotations gets your comment."}
 	}
 	if form.In.Policy.ConfirmSignIn && d.Confirmed && form.In.Stage == rotation.StageUpload {
 		n.Text = append(n.Text, "You then get a message that asks whether sign-in works.")

@@ -506,10 +506,14 @@ func (a ask) theCertificate() g.Node {
 			h.P(h.ID("base64"), h.Class("screen"), g.Text("Without them, in one line, for fields that want base64 only:")),
 			h.Pre(h.Class("text screen"), h.Data("copy", "base64"), g.Text(c.base64)),
 		),
-		g.Iff(oldOK && a.switched(), func() g.Node {
+		g.Iff(oldOK, func() g.Node {
+			summary, why := "The old certificate as text, in case you cannot finish", "A partner that holds only one certificate needs the old one again if the new one is there and Okta does not switch:"
+			if a.switched() {
+				summary, why = "The old certificate as text, in case Okta goes back", "A partner that holds only one certificate needs the old one again when Okta goes back:"
+			}
 			return h.Details(h.Class("screen"),
-				h.Summary(g.Text("The old certificate as text, in case Okta goes back")),
-				h.P(h.ID("old-pem"), g.Text("A partner that holds only one certificate needs the old one again when Okta goes back:")),
+				h.Summary(g.Text(summary)),
+				h.P(h.ID("old-pem"), g.Text(why)),
 				h.Pre(h.Class("text"), h.Data("copy", "old-pem"), g.Text(old.pem)))
 		}),
 	)
@@ -649,9 +653,9 @@ func (a ask) choices() g.Node {
 
 func (a ask) nothingChanges() g.Node {
 	if a.expired() {
-		return say("Nothing changes: Okta keeps the old certificate. Whoever runs Keyturn at your company gets your reason, to find another way.")
+		return say("Nothing changes in Okta: it keeps the old certificate. If the new one has taken its place at the partner, put the old one back there: until then nobody can sign in. Whoever runs Keyturn at your company gets your reason, to find another way.")
 	}
-	return say("Nothing changes: Okta keeps the certificate in use, which expires on {}. Whoever runs Keyturn at your company gets your reason, to find another way until then.", when(a.In.OldKey.NotAfter))
+	return say("Nothing changes in Okta: it keeps the certificate in use, which expires on {}. If the new one has taken its place at the partner, put the old one back there: until then nobody can sign in. Whoever runs Keyturn at your company gets your reason, to find another way until then.", when(a.In.OldKey.NotAfter))
 }
 
 // afterwards is what the approver hears or does next.

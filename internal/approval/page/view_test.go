@@ -577,6 +577,8 @@ func TestWhatThePageSays(t *testing.T) {
 			"The old certificate as text, in case Okta goes back",
 		},
 		"upload-idp-before-switch": {
+			"If the new one has taken its place at the partner, put the old one back there: until then nobody can sign in.",
+			"The old certificate as text, in case you cannot finish",
 			"the operator of Partner login (ADFS)",
 			"it must use the new certificate for that from the moment of the switch: not before, and not after.",
 		},
