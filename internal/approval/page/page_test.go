@@ -408,7 +408,7 @@ func TestARejectionNeedsAReason(t *testing.T) {
 	d := newDesk(t)
 	d.want(d.decide("reject", map[string]string{"comment": " \n "}), http.StatusUnprocessableEntity, asksForUpload, "say why", "Nothing was decided")
 	d.undecided()
-	d.want(d.decide("reject", map[string]string{"comment": "no access"}), http.StatusOK, "Noted: nothing changes")
+	d.want(d.decide("reject", map[string]string{"comment": "no access"}), http.StatusOK, "Noted: nothing changes in Okta")
 	got := d.decision("failure Approval.Rejected")
 	if got.Confirmed || got.Comment != "no access" || got.By != crm {
 		t.Errorf("%+v", got)
