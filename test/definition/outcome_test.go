@@ -72,6 +72,7 @@ func (s scenario) run(t *testing.T, m *asl.Machine, coverage *asl.Coverage, samp
 	t.Helper()
 	var o *outcome
 	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(123456789) // no execution begins at a full second
 		over, cancel := context.WithCancel(t.Context())
 		w := newWorld(s)
 		w.over = over
