@@ -53,14 +53,22 @@ func (r results) document(to io.Writer) {
 	row("GET, nothing else going on", r.idle.opened)
 	row("GET", r.loaded.opened)
 	row("POST", r.loaded.answered)
-	row("GET and POST, the function alone", r.function)
+	row("GET and POST, by REPORT lines", r.function)
 	say("\n- **GET** and **POST** are what a person waits for, from the request to the last byte.")
-	say("- **The function alone** is what the local Lambda writes into its REPORT lines. It holds the function's own calls, which the same Python process answers: the execution's history for every request, and the decision for a POST.")
+	say("- **REPORT lines** are the local Lambda's own account of how long the function took. That holds the function's calls, which the same Python process answers (the execution's history for every request, the decision for a POST), and up to %d ms in which that process waits for a log line: of a GET all of them, because it logs nothing.", logWait.Milliseconds())
 	if r.functionCPU > 0 {
-		say("- The function's processes computed for %.1f ms a request. The rest of these times is the local AWS, which checks signatures and roles, reads histories and runs the state machines on the same cores.", float64(r.functionCPU.Microseconds())/1e3)
+		say("- The function's processes computed for %.1f ms a request. All the rest is the local AWS, which checks signatures and roles, reads histories and runs the state machines on the same cores. Processes are kept and used again, as Lambda does it.", float64(r.functionCPU.Microseconds())/1e3)
 	}
-	say("- What AWS would take, this does not say: there the services do not share two cores with the functions, and a cold start comes on top for some. What it does say is that no answer is lost and none counts twice while so many wait, and that the page's %d reserved executions (`PageConcurrency`) are enough for this pace.", 5)
+	say("- What AWS would take, this does not say: there the services do not share two cores with the functions, and some requests wait for a cold start. What it does say is that no answer is lost and none fails while so many rotations wait, and that the %d executions that are reserved for the page (`PageConcurrency`), which the local Lambda enforces, are enough for this pace.", reserved)
 }
+
+const (
+	// reserved is PageConcurrency's default.
+	reserved = 5
+	// logWait is how long MiniStack waits for what a function logs, where it logs
+	// nothing (lambda_runtime.py, _drain_stderr_bounded).
+	logWait = 50 * time.Millisecond
+)
 
 func mega(bytes int64) int64 { return bytes / 1e6 }
 

@@ -33,7 +33,7 @@ func TestEveryApprovalUnderLoadIsHonoured(t *testing.T) {
 		`\| how all rotations ended \| 20 Completed \|`,
 		`\| GET \| 10 \| \d+ \| \d+ \| \d+ \| \d+ \|`,
 		`\| POST \| 10 \| \d+ \| \d+ \| \d+ \| \d+ \|`,
-		`\| GET and POST, the function alone \| 20 \|`,
+		`\| GET and POST, by REPORT lines \| 20 \|`,
 	} {
 		if !regexp.MustCompile(row).Match(page) {
 			t.Errorf("the page has no %s:\n%s", row, page)
