@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -18,7 +19,7 @@ func table(all []mutant) string {
 	var b strings.Builder
 	b.WriteString("\n| | invariant | deliberate defect | in | found by |\n|---|---|---|---|---|\n")
 	for i, text := range invariants {
-		number, name := fmt.Sprint(i+1), text
+		number, name := strconv.Itoa(i+1), text
 		for _, m := range all {
 			if m.invariant != invariant(i) {
 				continue
