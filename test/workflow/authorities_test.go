@@ -20,6 +20,7 @@ import (
 	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
 	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/tidwall/gjson"
 
 	"keyturn/internal/ca"
 	"keyturn/internal/ca/cacert"
@@ -382,16 +383,21 @@ func TestBrowserASignerTriesUntilTheCertificateIsRight(t *testing.T) {
 func TestDiscoveryKnowsWhenTheCAsEnd(t *testing.T) {
 	parallel(t)
 	s := (&scene{t: t, p: stack}).bounded()
-	d := s.discover(policy{"policy": policy{"mode": "off", "rules": []policy{
-		{"match": policy{"label": "Nothing like this *"}, "certificateAuthority": "kms"},
-		{"match": policy{"label": "Nor this *"}, "certificateAuthority": "acmpca"},
-		{"match": policy{"label": "Nor that *"}, "certificateAuthority": "stepca"},
-		{"match": policy{"label": "Nor those *"}, "certificateAuthority": "manual"},
-	}}, "dryRun": true})
-	file, err := s.p.Object(s.ctx, d.Inventory)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var file []byte
+	// Dry runs share one object, which the run keeps that began last.
+	s.until("an inventory of a run of its own", func() bool {
+		d := s.discover(policy{"policy": policy{"mode": "off", "rules": []policy{
+			{"match": policy{"label": "Nothing like this *"}, "certificateAuthority": "kms"},
+			{"match": policy{"label": "Nor this *"}, "certificateAuthority": "acmpca"},
+			{"match": policy{"label": "Nor that *"}, "certificateAuthority": "stepca"},
+			{"match": policy{"label": "Nor those *"}, "certificateAuthority": "manual"},
+		}}, "dryRun": true})
+		var err error
+		if file, err = s.p.Object(s.ctx, d.Inventory); err != nil {
+			t.Fatal(err)
+		}
+		return gjson.GetBytes(file, "run.execution").String() == d.ARN
+	})
 	var found struct {
 		CertificateAuthorities []struct {
 			Provider     string
