@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"keyturn/internal/rotation"
 )
@@ -99,7 +100,8 @@ func ParseOrgURL(raw string) (*url.URL, error) {
 	if strings.Contains(raw, "@") {
 		return nil, rotation.Errorf("Config.Invalid", "the org URL holds a user or password: %s", remedy)
 	}
-	if err != nil || u.Host == "" || u.Opaque != "" {
+	// A zone of an IPv6 address (RFC 6874) is no part of an org's address.
+	if err != nil || u.Host == "" || u.Opaque != "" || strings.Contains(u.Host, "%") || !utf8.ValidString(raw) {
 		return refuse("is not a URL")
 	}
 	u.Host = strings.ToLower(u.Host) // links to further pages are compared with it
