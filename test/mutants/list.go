@@ -231,7 +231,7 @@ var mutants = []mutant{
 	},
 	{
 		"every inspection asks who shares the key", budgets, "internal/steps/inspect_target.go",
-		`if err != nil || !active.Created.Before(created.Add(-time.Minute)) {`, `if err != nil || created.IsZero() {`,
+		`if err == nil && !active.Created.Before(created.Add(-time.Minute)) {`, `if err == nil && created.IsZero() {`,
 		unit("steps", "TestRotationChangesTheKeyAndNothingElse"),
 	},
 
