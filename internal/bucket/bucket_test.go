@@ -286,7 +286,12 @@ func TestACanceledRequestIsUnavailable(t *testing.T) {
 	s := buckettest.New(t)
 	b := s.Bucket("discovery")
 	ctx, cancel := context.WithCancel(t.Context())
-	s.Fail(buckettest.Fault{Do: cancel})
+	given := make(chan struct{})
+	s.Fail(buckettest.Fault{Do: func() {
+		cancel()
+		<-given // an answer could come before the client notices
+	}})
+	defer close(given)
 	if _, _, err := b.Read(ctx, key); rotation.NameOf(err) != "Bucket.Unavailable" || !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
