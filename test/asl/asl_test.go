@@ -721,3 +721,17 @@ func TestManyExecutionsRunAtOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestVariablesThatAreNotAssignedOnEveryWayAreNamed(t *testing.T) {
+	m := machine(t, task(`"Assign": {"a": 1, "b": 2}, "Catch": [
+			{"ErrorEquals": ["A"], "Assign": {"b": 3}, "Next": "C"},
+			{"ErrorEquals": ["States.ALL"], "Assign": {"a": "{% $z %}"}, "Output": {}, "Next": "C"}], "Next": "C"`)+`,
+		"C": {"Type": "Choice", "Choices": [{"Condition": "{% $a = 1 %}", "Assign": {"c": "{% [$d] %}", "d": 1}, "Next": "W"}], "Default": "W"},
+		"W": {"Type": "Wait", "Seconds": "{% $b %}", "Assign": {"e": 1}, "Next": "L"},
+		"L": {"Type": "Pass", "Output": {"in": ["{% $e + $c %}"]}, "Assign": {"f": 1}, "Next": "M"},
+		"M": {"Type": "Choice", "Choices": [{"Condition": "{% $f = 1 %}", "Next": "L"}], "Default": "E"}`+end)
+	want := []string{"C: $a", "C: $d", "L: $c", "S: $z", "W: $b"}
+	if diff := cmp.Diff(want, m.Unassigned()); diff != "" {
+		t.Error(diff)
+	}
+}

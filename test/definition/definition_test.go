@@ -39,12 +39,23 @@ func TestDefinitions(t *testing.T) {
 		rotationDrawn: drawn(t, "The rotation"), discoveryDrawn: drawn(t, "Discovery"),
 		coverage: &asl.Coverage{}, samples: &sample{},
 	}
+	t.Run("every variable is assigned", l.assigned)
 	t.Run("a rotation stands every fault", l.everyFault)
 	t.Run("a rotation is as the model says", l.atRandom)
 	t.Run("a discovery stands every fault", l.everyFaultOfDiscovery)
 	t.Run("a discovery is as the model says", l.discoveriesAtRandom)
 	t.Run("every state and way is reached", l.reached)
 	t.Run("a second interpreter of JSONata agrees", l.secondInterpreter)
+}
+
+// assigned looks for variables that may have no value: JSONata would go on
+// without one.
+func (l *lab) assigned(t *testing.T) {
+	for name, m := range map[string]*asl.Machine{"rotation": l.rotation, "discovery": l.discovery} {
+		for _, missing := range m.Unassigned() {
+			t.Errorf("%s: not every way to the state assigns %s", name, missing)
+		}
+	}
 }
 
 // reached looks for what nothing of the above has reached: it would be of no

@@ -135,6 +135,12 @@ func (o *org) decode(c asl.Call, payload json.RawMessage, into any) {
 	if err := strict(payload, into); err != nil {
 		o.mistake("%s: the input: %v in %s", c.State, err, payload)
 	}
+	for _, name := range leftOut("", decoded(payload), decoded(encode(into))) {
+		// The type is that of sign-csr's other inputs, too.
+		if c.State != "DescribeAuthorities" {
+			o.mistake("%s: the input has no %s", c.State, name)
+		}
+	}
 }
 
 func (o *org) same(c asl.Call, begun inventory.Begun, dryRun bool) {

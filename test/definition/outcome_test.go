@@ -65,7 +65,11 @@ type report struct {
 	Execution  string            `json:"execution"`
 }
 
-type problem struct{ Step, Name, Message string }
+type problem struct {
+	Step    string `json:"step"`
+	Name    string `json:"name"`
+	Message string `json:"message"`
+}
 
 // run executes a scenario to its end.
 func (s scenario) run(t *testing.T, m *asl.Machine, coverage *asl.Coverage, samples *sample) *outcome {
@@ -121,7 +125,7 @@ func visits(history []types.HistoryEvent) []visit {
 // check holds the outcome against everything that a rotation promises.
 func (o *outcome) check(drawn *diagram) []string {
 	for _, one := range []func(*outcome){
-		(*outcome).checkEnd, (*outcome).checkResult, (*outcome).checkOrg, (*outcome).checkOrder, (*outcome).checkRestore,
+		(*outcome).checkEnd, (*outcome).checkResult, (*outcome).checkOrg, (*outcome).checkKey, (*outcome).checkOrder, (*outcome).checkRestore,
 		(*outcome).checkRetries, (*outcome).checkCSRs, (*outcome).checkReport, (*outcome).checkMessages, (*outcome).checkTransitions,
 	} {
 		one(o)
@@ -158,6 +162,9 @@ func (o *outcome) checkEnd() {
 	}
 	if err := strict([]byte(text), &o.report); err != nil {
 		o.mistake("the report: %v in %s", err, text)
+	}
+	for _, name := range leftOut("", decoded([]byte(text)), decoded(encode(o.report))) {
+		o.mistake("the report has no %s", name)
 	}
 	if o.report.Result != end {
 		o.mistake("the result is %s in the state %s", o.report.Result, end)
@@ -392,6 +399,27 @@ func (o *outcome) checkOrg() {
 // lostClone tells that cloning failed: whether the key is there is not known.
 func (o *outcome) lostClone(kid string) bool {
 	return kid == "shared00" && !o.succeeded("CloneCertificate")
+}
+
+// checkKey: what an earlier rotation has left is used, and no other key.
+func (o *outcome) checkKey() {
+	if !o.visited("UpdateKeyCredential") && !o.visited("RequestUpload") || o.expected().resumed || o.report.NewKid == nil {
+		return
+	}
+	var want string
+	switch i := slices.Index(o.s.Unused, true); {
+	case i >= 0:
+		want = fmt.Sprintf("unused%02d", i)
+	case o.s.Clone:
+		want = "shared00"
+	case o.s.LeftCSR:
+		want = "new-csr-left"
+	default:
+		want = "new-csr-1"
+	}
+	if got := *o.report.NewKid; got != want {
+		o.mistake("the new key is %s, not %s", got, want)
+	}
 }
 
 // checkOrder: in the order before-switch, nothing is switched that is not

@@ -231,11 +231,49 @@ func step[In, Out any](w *world, run func(In, asl.Call) (Out, error)) func(json.
 			w.mistake("%s: the input: %v in %s", c.State, err, payload)
 		}
 		a.input = in
+		// What is left out would be taken for nothing.
+		for _, name := range leftOut("", decoded(payload), decoded(encode(in))) {
+			if c.State == "RequestCertificate" && name == "newKey" {
+				continue // there is none yet
+			}
+			w.mistake("%s: the input has no %s", c.State, name)
+		}
 		if !a.effect {
 			return nil, nil
 		}
 		return run(in, c)
 	}
+}
+
+func decoded(text []byte) any {
+	var v any
+	if err := json.Unmarshal(text, &v); err != nil {
+		panic(fmt.Sprintf("%v in %s", err, text))
+	}
+	return v
+}
+
+// leftOut names the members that an object should have, as encoded by its
+// type, and has not.
+func leftOut(path string, object, whole any) []string {
+	var all []string
+	switch whole := whole.(type) {
+	case map[string]any:
+		members, _ := object.(map[string]any)
+		for name, member := range whole {
+			if _, ok := members[name]; !ok {
+				all = append(all, path+name)
+				continue
+			}
+			all = append(all, leftOut(path+name+".", members[name], member)...)
+		}
+	case []any:
+		items, _ := object.([]any)
+		for i := range min(len(items), len(whole)) {
+			all = append(all, leftOut(path+strconv.Itoa(i)+".", items[i], whole[i])...)
+		}
+	}
+	return all
 }
 
 func strict(text []byte, into any) error {
@@ -312,6 +350,9 @@ func (w *world) sign(in rotation.SignCSRInput, c asl.Call) (rotation.SignCSROutp
 	w.same(c, in.Target)
 	out := rotation.SignCSROutput{Chain: chain}
 	if in.CSR == nil {
+		if len(in.UnusedKeys) == 0 && in.ActiveKey == nil {
+			w.mistake("%s: there is neither a CSR nor a key", c.State)
+		}
 		for i := range in.UnusedKeys {
 			if in.UnusedKeys[i].Issuer == ours {
 				out.OurKey = &in.UnusedKeys[i]
