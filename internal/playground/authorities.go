@@ -73,6 +73,7 @@ func found(ctx context.Context, cloud aws.Config, kmsSpec kmstypes.KeySpec) (*Co
 	for name, certificates := range map[string]ca.Chain{kmsChain: chain, manualChain: team} {
 		if _, err := ssm.NewFromConfig(cloud).PutParameter(ctx, &ssm.PutParameterInput{
 			Name: aws.String(name), Type: ssmtypes.ParameterTypeString, Value: aws.String(string(certificates.PEM())),
+			Overwrite: aws.Bool(true), // the SDK asks again where an answer is lost
 		}); err != nil {
 			return nil, err
 		}

@@ -488,6 +488,8 @@ func retries(state, name string) (class string, most int) {
 	asks := slices.Contains([]string{"RequestCertificate", "RequestUpload", "AwaitSwitchTime", "ConfirmSignIn"}, state)
 	back := state == "RestoreKeyCredential" || state == "VerifyOldKey"
 	switch {
+	case state == "AnnounceEnd":
+		return "event", 12
 	case strings.HasPrefix(state, "Announce"):
 		return "event", 4
 	case name == "Key.NotInUse" && (back || state == "VerifyKey"):
