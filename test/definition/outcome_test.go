@@ -437,10 +437,7 @@ func (o *outcome) checkOrder() {
 			continue
 		}
 		var stands *rotation.Decision
-		for _, answer := range o.answers {
-			if answer.at.After(a.at) {
-				break
-			}
+		for _, answer := range o.answers[:a.answers] {
 			switch {
 			case answer.stage == rotation.StageUpload && answer.decision.Confirmed:
 				stands = &answer.decision
@@ -582,6 +579,13 @@ func (o *outcome) checkReport() {
 			o.mistake("%s is %s, not %s", one.name, encode(one.got), encode(one.want))
 		}
 	}
+	inspected := o.visits[0].failed == ""
+	if old := o.old(); (o.report.OldKid != nil) != (inspected && old != "") || o.report.OldKid != nil && *o.report.OldKid != old {
+		o.mistake("the old kid is %v, not %q", encode(o.report.OldKid), old)
+	}
+	if kid := o.report.NewKid; kid != nil && (o.find(*kid) == nil || o.report.NotAfter == nil || !o.report.NotAfter.Equal(o.find(*kid).NotAfter)) {
+		o.mistake("the new key is %s until %v", *kid, o.report.NotAfter)
+	}
 	if o.report.Execution != executionARN {
 		o.mistake("the execution is %s", o.report.Execution)
 	}
@@ -629,6 +633,7 @@ func (o *outcome) checkMessages() {
 			}
 		}
 	}
+	o.checkRequests(asks)
 	for _, a := range o.acts {
 		in, ok := a.input.(rotation.RequestUploadInput)
 		if !ok || in.Stage != rotation.StageUpload && in.Stage != rotation.StageCertificate {
@@ -639,6 +644,45 @@ func (o *outcome) checkMessages() {
 		}
 		if in.Stage == rotation.StageUpload && in.Round < 0 || in.Round >= len(asks) {
 			o.mistake("%s: the round is %d of %d", a.state, in.Round, len(asks))
+		}
+	}
+}
+
+// checkRequests: what the messages say of the keys, of what led to them, and of
+// who else is to hear of it.
+func (o *outcome) checkRequests(asks []rotation.Ask) {
+	calledOff, resumed := false, o.expected().resumed
+	for _, a := range o.acts {
+		in, ok := a.input.(rotation.RequestUploadInput)
+		if !ok {
+			continue
+		}
+		before := slices.DeleteFunc(slices.Clone(o.answers[:a.answers]), func(one answered) bool { return one.does == failsTask || one.does == rejects })
+		var led *rotation.Decision
+		if n := len(before); n > 0 && before[n-1].stage != rotation.StageCertificate {
+			led = &before[n-1].decision
+		}
+		wantKey := o.old()
+		if in.OldKey.Kid != wantKey || in.Chain != chain || in.Cloned != (o.s.Clone && in.Stage != rotation.StageCertificate) || in.Resumed != resumed {
+			o.mistake("%s: the old key is %s, cloned %t, resumed %t, chain %q", a.state, in.OldKey.Kid, in.Cloned, in.Resumed, in.Chain)
+		}
+		// A plan that was called off is told of in the first message after it; a
+		// retry repeats that.
+		if in.Stage == rotation.StageUpload && in.Decision == nil && led != nil && led.CalledOff && !slices.ContainsFunc(o.acts, func(b act) bool {
+			earlier, ok := b.input.(rotation.RequestUploadInput)
+			return ok && earlier.Decision != nil && earlier.Decision.CalledOff && b.at.Before(a.at) && !b.at.Before(before[len(before)-1].at)
+		}) {
+			o.mistake("%s: nobody is told that the plan was called off", a.state)
+		}
+		if in.Decision != nil && (led == nil || string(encode(in.Decision)) != string(encode(led))) {
+			o.mistake("%s: the decision is %s, not %s", a.state, encode(in.Decision), encode(led))
+		}
+		if in.Decision == nil && led != nil && in.Stage != rotation.StageUpload {
+			o.mistake("%s: the decision is missing: %s", a.state, encode(led))
+		}
+		calledOff = calledOff || led != nil && led.CalledOff
+		if (in.Stage == rotation.StageUpload && o.s.CA != rotation.AuthorityManual || in.Stage == rotation.StageCertificate) && !calledOff && in.Round < len(asks) && in.Escalate != asks[in.Round].Escalate {
+			o.mistake("%s: escalate is %t in round %d of %v", a.state, in.Escalate, in.Round, asks)
 		}
 	}
 }

@@ -59,6 +59,8 @@ type act struct {
 	input  any
 	effect bool
 	failed string
+	// answers is how many there were before.
+	answers int
 }
 
 type event struct {
@@ -144,7 +146,7 @@ func (w *world) tasks(ctx context.Context, c asl.Call) (json.RawMessage, error) 
 	if i >= 0 {
 		broken = &w.s.Faults[i]
 	}
-	a := act{state: c.State, at: time.Now(), effect: broken == nil || broken.Effect}
+	a := act{state: c.State, at: time.Now(), effect: broken == nil || broken.Effect, answers: len(w.answers)}
 	output, err := w.call(c, &a)
 	if err == nil && broken != nil {
 		err = broken.failure()
@@ -536,6 +538,9 @@ func (w *world) react(in rotation.RequestUploadInput, r reaction) {
 		return
 	case <-timer.C:
 	}
+	// Before the next call is made, the answer is noted.
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	now := time.Now().UTC()
 	d := rotation.Decision{By: "ann@example.com", At: now.Truncate(time.Second), Comment: `"so" <be> it`}
 	var err error
@@ -557,8 +562,6 @@ func (w *world) react(in rotation.RequestUploadInput, r reaction) {
 		}
 		err = w.runner.SendTaskSuccess(in.TaskToken, encode(d))
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	switch {
 	case err == nil:
 		w.answers = append(w.answers, answered{in.Stage, r.Does, d, now})
