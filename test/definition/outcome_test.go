@@ -176,6 +176,7 @@ func (o *outcome) checkEnd() {
 	told := 0
 	for _, e := range o.events {
 		if e.kind == "Keyturn Rotation Started" || e.kind == "Keyturn Key Switched" {
+			o.checkEvent(e)
 			continue
 		}
 		told++
@@ -186,6 +187,32 @@ func (o *outcome) checkEnd() {
 	}
 	if told == 0 {
 		o.mistake("nobody was told of the end")
+	}
+}
+
+// checkEvent: the events on the way name the right keys.
+func (o *outcome) checkEvent(e event) {
+	var d struct {
+		Target      rotation.Target      `json:"target"`
+		OldKid      string               `json:"oldKid"`
+		OldNotAfter *time.Time           `json:"oldNotAfter,omitempty"`
+		NewKid      string               `json:"newKid,omitempty"`
+		NotAfter    *time.Time           `json:"notAfter,omitempty"`
+		UploadOrder rotation.UploadOrder `json:"uploadOrder"`
+		SharedWith  *[]rotation.Target   `json:"sharedWith,omitempty"`
+		Decision    *rotation.Decision   `json:"decision,omitempty"`
+		Execution   string               `json:"execution"`
+	}
+	err := strict(e.detail, &d)
+	old, newest := o.find(d.OldKid), o.find(d.NewKid)
+	switch {
+	case err != nil || d.Target != o.target() || d.UploadOrder != o.s.Order || d.Execution != executionARN:
+		o.mistake("the event %s says %s (%v)", e.kind, e.detail, err)
+	case e.kind == "Keyturn Rotation Started" && (d.OldKid != "old00000" || d.OldNotAfter == nil || !d.OldNotAfter.Equal(old.NotAfter) || d.SharedWith == nil):
+		o.mistake("the event %s says %s", e.kind, e.detail)
+	case e.kind == "Keyturn Key Switched" && (d.OldKid != o.old() || o.report.NewKid == nil || d.NewKid != *o.report.NewKid ||
+		d.NotAfter == nil || !d.NotAfter.Equal(newest.NotAfter) || o.s.Order == rotation.BeforeSwitch && d.Decision == nil):
+		o.mistake("the event %s says %s", e.kind, e.detail)
 	}
 }
 

@@ -38,7 +38,7 @@ func (r results) document(to io.Writer) {
 	say("| memory of the functions' processes when all wait | %d MB in %d |", mega(r.waited.functions), r.waited.processes)
 	say("| requests to the page, and errors | %d, %d (%.1f %%) |", r.loaded.requests(), r.loaded.failed(), 100*float64(r.loaded.failed())/float64(max(r.loaded.requests(), 1)))
 	say("| approvals that are in the report of their rotation | %d of %d |", r.honoured, r.approvals)
-	say("| from the last answer to the end of the last rotation that was approved | %s |", r.settled.Round(100*time.Millisecond))
+	say("| from the last answer to the end of the last rotation that was approved | %d ms |", r.settled.Milliseconds())
 	say("| how all rotations ended | %s |\n", ends(r.ends))
 	say("The page's latency, in ms:\n")
 	say("| | n | p50 | p95 | p99 | max |")

@@ -173,7 +173,8 @@ func (s *stack) start(ctx context.Context) error {
 			return err
 		}
 		target := rotation.Target{Kind: rotation.KindApp, ID: id}
-		if _, err := s.Rotate(ctx, fmt.Sprintf("load-%04d", i), target, map[string]any{"giveUpDays": 30, "reminderHours": 24 * 30}); err != nil {
+		if _, err := s.Rotate(ctx, fmt.Sprintf("load-%04d", i), target, map[string]any{"giveUpDays": 30, "reminderHours": 24 * 30}); err != nil &&
+			!errors.As(err, new(*sfntypes.ExecutionAlreadyExists)) { // the SDK sends again what got no answer
 			return err
 		}
 		if (i+1)%100 == 0 {
