@@ -176,7 +176,7 @@ func TestAClonedRotationCostsNoMoreThanAnother(t *testing.T) {
 			ended(t, "Completed", report)
 			// The target's own, the source's two, and the list of those that share
 			// the key.
-			calls := len(s.asked()) + len(source.asked()) + 1
+			calls := s.spent() + source.spent() + 1
 			states(t, pathCloned, report)
 			same(t, "new kid", kid, report.NewKid)
 			s.oneNewKey(report)

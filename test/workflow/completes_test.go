@@ -65,7 +65,7 @@ func TestARotationReplacesTheKeyAndNothingElse(t *testing.T) {
 			if report.Transitions > mostTransitions {
 				t.Errorf("the rotation took %d transitions, more than %d", report.Transitions, mostTransitions)
 			}
-			if n := len(s.asked()); n > mostOktaCalls {
+			if n := s.spent(); n > mostOktaCalls {
 				t.Errorf("the rotation took %d calls of Okta, more than %d: %v", n, mostOktaCalls, s.asked())
 			}
 			s.oneNewKey(report)

@@ -150,13 +150,57 @@ func (f *finder) around(text string, at int, s spot) found {
 	return found{whole.secret, whole.kind, at - left, left + right}
 }
 
-// lookalikes are what looks like a secret, whoever's it is.
-var lookalikes = map[string]*regexp.Regexp{
-	"a private key":           regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY`),
-	"an Authorization header": regexp.MustCompile(`\b(?:SSWS|Bearer|DPoP) [A-Za-z0-9_.~+/-]{16,}`),
-	"a signed token":          regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}`),
-	"a link":                  regexp.MustCompile(`/a/[A-Za-z0-9_-]{60,}`),
-	"AWS credentials":         regexp.MustCompile(`\b(?:ASIA|AKIA)[A-Z0-9]{16}\b`),
+// looks is how a secret looks, whoever's it is.
+type looks struct {
+	// hints are in every text that has one: most texts have none, and reading
+	// all of them by pattern would take minutes.
+	hints   []string
+	pattern *regexp.Regexp
+	// counts tells a hit from an accident; nil where there is none.
+	counts func(text string, at int) bool
+}
+
+func (l looks) in(text string) (all [][]int) {
+	if !slices.ContainsFunc(l.hints, func(hint string) bool { return strings.Contains(text, hint) }) {
+		return nil
+	}
+	for _, at := range l.pattern.FindAllStringIndex(text, -1) {
+		if l.counts == nil || l.counts(text, at[0]) {
+			all = append(all, at)
+		}
+	}
+	return all
+}
+
+// isPath tells a path from three characters in the middle of base64: it begins a
+// word, or a host is before it.
+func isPath(text string, at int) bool {
+	before := text[max(0, at-120):at]
+	if before == "" || !strings.ContainsAny(before[len(before)-1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
+		return true
+	}
+	return strings.Contains(before[strings.LastIndexAny(before, " \n\"'<>()=,;\\")+1:], "://")
+}
+
+var lookalikes = map[string]looks{
+	"a private key":           {[]string{"PRIVATE KEY"}, regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY`), nil},
+	"an Authorization header": {[]string{"SSWS ", "Bearer ", "DPoP "}, regexp.MustCompile(`\b(?:SSWS|Bearer|DPoP) [A-Za-z0-9_.~+/-]{16,}`), nil},
+	"a signed token":          {[]string{".eyJ"}, regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}`), nil},
+	"a link":                  {[]string{"/a/"}, regexp.MustCompile(`/a/[A-Za-z0-9_-]{60,}`), isPath},
+	"AWS credentials":         {[]string{"ASIA", "AKIA"}, regexp.MustCompile(`\b(?:ASIA|AKIA)[A-Z0-9]{16}\b`), nil},
+}
+
+func TestAPathIsToldFromBase64(t *testing.T) {
+	sealed := strings.Repeat("Ahzrrt6YH5xMZMaS", 6)
+	for text, want := range map[string]bool{
+		"https://approve.example.com/a/" + sealed: true, `{"rawPath":"/a/` + sealed + `"}`: true, "/a/" + sealed: true,
+		`{\"link\":\"https://a.b.on.aws/a/` + sealed:    true,
+		"MIIDhjCC4WCxz1/Ny9fR9fwjp9L0+EsmD/a/" + sealed: false, `"x5c":["MIIC+GcMpY/8fwcIMk6jK/a/` + sealed: false,
+	} {
+		if got := len(lookalikes["a link"].in(text)) > 0; got != want {
+			t.Errorf("%.60q: %v", text, got)
+		}
+	}
 }
 
 func TestTheScanFindsASecretInAnyForm(t *testing.T) {

@@ -156,6 +156,19 @@ func (s *scene) asked() []oktasim.Call {
 	return slices.DeleteFunc(s.p.Org.Calls()[s.calls:], func(c oktasim.Call) bool { return c.ID != s.target.ID })
 }
 
+// spent counts the calls of Okta that a rotation made. It lists the target's keys
+// once; a discovery of another test lists them too, when it sees a new key.
+func (s *scene) spent() int {
+	n, listed := 0, false
+	for _, c := range s.asked() {
+		if isList := strings.HasSuffix(c.Operation, "Keys") && strings.HasPrefix(c.Operation, "list"); !isList || !listed {
+			n++
+			listed = listed || isList
+		}
+	}
+	return n
+}
+
 // times counts the calls of an operation that the org answered well.
 func (s *scene) times(operation string) int {
 	n := 0

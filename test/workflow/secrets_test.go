@@ -117,8 +117,8 @@ func leaks(find *finder, everything []place) []leak {
 				report(f)
 			}
 		}
-		for what, pattern := range lookalikes {
-			for _, at := range pattern.FindAllStringIndex(p.text, -1) {
+		for what, looks := range lookalikes {
+			for _, at := range looks.in(p.text) {
 				if text := p.text[at[0]:at[1]]; p.mine == "" || text != "/a/"+p.mine {
 					report(found{what, "as it looks", at[0], at[1] - at[0]})
 				}
