@@ -194,7 +194,7 @@ func New(t *testing.T, outside Outside, o Options) *World {
 		}
 	}
 	w.machine = definition(t, rotationMachine)
-	w.runner = &asl.Runner{Tasks: w.task, Coverage: coverage}
+	w.runner = &asl.Runner{Tasks: w.task}
 	return w
 }
 
@@ -285,8 +285,6 @@ func functionName(logicalID string) string {
 	}
 	return b.String()
 }
-
-var coverage = &asl.Coverage{}
 
 // task is one attempt of a task of the state machine.
 func (w *World) task(ctx context.Context, c asl.Call) (json.RawMessage, error) {
