@@ -10,15 +10,20 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"keyturn/internal/awshttp"
 	"keyturn/internal/rotation"
 )
+
+// client has the connections of all clients of the SDK.
+var client = awshttp.New()
 
 // Config reads region, credentials and, for a local stack, the endpoint.
 func Config() aws.Config { return config(os.Getenv) }
 
 func config(getenv func(string) string) aws.Config {
 	c := aws.Config{
-		Region: getenv("AWS_REGION"),
+		Region:     getenv("AWS_REGION"),
+		HTTPClient: client,
 		Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{
 				AccessKeyID:     getenv("AWS_ACCESS_KEY_ID"),

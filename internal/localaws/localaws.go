@@ -28,6 +28,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"keyturn/internal/awshttp"
 )
 
 // What MiniStack calls the account and the region, and the key pair that it
@@ -173,11 +175,15 @@ func (c *Cloud) Stop() error {
 	return c.stopErr
 }
 
+// sdk is the HTTP client of all clients of the SDK.
+var sdk = awshttp.New()
+
 // Config is for the SDK's service clients, which act as the account's root user.
 func (c *Cloud) Config() aws.Config {
 	return aws.Config{
 		Region:       Region,
 		BaseEndpoint: aws.String(c.Endpoint),
+		HTTPClient:   sdk,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secretKey, Source: "localaws"}, nil
 		}),
