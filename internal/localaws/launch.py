@@ -10,8 +10,9 @@ crashes or is killed, the kernel closes the pipe. DIR is removed at the end.
 
 `serve` is MiniStack on a free port of the loopback interface. The port is the
 only line on standard output; the log goes to standard error. The environment
-configures it as MiniStack documents, with KEYTURN_CALLBACK_SCALE (see callbacks
-below), and with KEYTURN_RECORDS (see recording).
+configures it as MiniStack documents, with KEYTURN_CALLBACK_SCALE and
+KEYTURN_CALLBACK_TIMES (see callbacks below), and with KEYTURN_RECORDS (see
+recording).
 
 The definitions are written for AWS and run here unchanged, so what MiniStack
 does differently from AWS is mended here, in the functions under "What is
@@ -99,7 +100,8 @@ def serve():
     if directory := os.environ.get("KEYTURN_RECORDS"):
         recording(directory, iam_evaluator, stepfunctions, eventbridge, provisioners)
     conditions(engine, changesets, handlers, stacks)
-    callbacks(stepfunctions, float(os.environ.get("KEYTURN_CALLBACK_SCALE", "1")))
+    callbacks(stepfunctions, float(os.environ.get("KEYTURN_CALLBACK_SCALE", "1")),
+              json.loads(os.environ.get("KEYTURN_CALLBACK_TIMES", "{}")))
     task_tokens(stepfunctions)
     jsonata(stepfunctions)
     mail_authorization(app)
@@ -304,7 +306,7 @@ def conditions(engine, *users):
         module._evaluate_conditions = patched_evaluate_conditions
 
 
-def callbacks(sfn, scale):
+def callbacks(sfn, scale, times):
     """Tasks that wait for a token, `.waitForTaskToken`.
 
     AWS: when the Lambda function that is to pass the token on fails, the task
@@ -318,7 +320,8 @@ def callbacks(sfn, scale):
     MiniStack leaves them out.
 
     Here only: scale multiplies TimeoutSeconds of these tasks, so that a person
-    may have days on AWS and seconds in a test. SFN_WAIT_SCALE, MiniStack's own
+    may have days on AWS and seconds in a test, but where times, in seconds as
+    well, says what such a time-out lasts. SFN_WAIT_SCALE, MiniStack's own
     setting for Wait and for the pauses between retries, leaves it alone.
     """
     waiting = threading.local()
@@ -367,7 +370,8 @@ def callbacks(sfn, scale):
     def patched_invoke_with_callback(resource, data, token, state):
         waiting.token = token
         if "TimeoutSeconds" in state:
-            state = {**state, "TimeoutSeconds": state["TimeoutSeconds"] * scale}
+            seconds = state["TimeoutSeconds"]
+            state = {**state, "TimeoutSeconds": times.get(str(seconds), seconds * scale)}
         try:
             return invoke_with_callback(resource, data, token, state)
         finally:

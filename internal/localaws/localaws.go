@@ -56,6 +56,9 @@ type Options struct {
 	// CallbackScale multiplies TimeoutSeconds of the tasks that wait for a
 	// task token; 0 counts as 1.
 	CallbackScale float64
+	// CallbackTimes are what time-outs of such tasks last that CallbackScale
+	// leaves alone, by what they last on AWS, in whole seconds.
+	CallbackTimes map[time.Duration]time.Duration
 	// NoAuth lets every caller do everything. Otherwise a function may do what
 	// its role allows, and nothing else.
 	NoAuth bool
@@ -133,6 +136,7 @@ func (c *Cloud) startMiniStack(ctx context.Context, o Options) error {
 		"DOCKER_HOST=unix://"+c.path("no-docker"),
 		"IOT_MTLS_ENABLED=0", // or it listens on every interface
 		"KEYTURN_CALLBACK_SCALE="+scale(o.CallbackScale),
+		"KEYTURN_CALLBACK_TIMES="+seconds(o.CallbackTimes),
 		"KEYTURN_RECORDS="+os.Getenv("KEYTURN_RECORDS"),
 		"SFN_WAIT_SCALE="+scale(o.WaitScale),
 		"SFTP_ENABLED=0",
@@ -273,6 +277,19 @@ func findRoot() (string, error) {
 
 func venv(root, program string) string {
 	return filepath.Join(root, ".venv", "bin", program)
+}
+
+// seconds writes durations as JSON, {"from": to}.
+func seconds(times map[time.Duration]time.Duration) string {
+	in := map[string]float64{}
+	for from, to := range times {
+		in[strconv.Itoa(int(from.Seconds()))] = to.Seconds()
+	}
+	text, err := json.Marshal(in)
+	if err != nil {
+		panic(err) // numbers
+	}
+	return string(text)
 }
 
 func scale(f float64) string {

@@ -412,7 +412,7 @@ func (o *outcome) checkOrg() {
 	if r.Result == "Completed" && !r.Resumed && !o.succeeded("VerifyKey") {
 		o.mistake("completed without a look at the metadata")
 	}
-	if l := r.LeftBehind; l != nil && l.Kid == o.active && r.RollbackError == nil {
+	if l := r.LeftBehind; l != nil && l.Kid == o.active {
 		o.mistake("the active key %s is reported as left behind", l.Kid)
 	}
 	for _, k := range o.keys {

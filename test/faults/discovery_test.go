@@ -14,8 +14,8 @@ import (
 // discoveries are the org's two kinds of targets, one due in each.
 func discoveries() []scenario {
 	return []scenario{
-		{rotation.KindApp, rotation.BeforeSwitch, "confirm", rotation.AuthorityLocal},
-		{rotation.KindIDP, rotation.BeforeSwitch, "confirm", rotation.AuthorityKMS},
+		{kind: rotation.KindApp, order: rotation.BeforeSwitch, answer: "confirm", ca: rotation.AuthorityLocal},
+		{kind: rotation.KindIDP, order: rotation.BeforeSwitch, answer: "confirm", ca: rotation.AuthorityKMS},
 	}
 }
 

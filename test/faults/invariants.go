@@ -53,10 +53,7 @@ func broken(w *simulated.World, r simulated.Report) []string {
 			is("it says Completed, and users cannot sign in: %v", err)
 		}
 	case r.Rollback != nil && r.Rollback.Step == "RestoreKeyCredential":
-		// Okta could not be reached for longer than the way back is tried: the
-		// report says so.
-	case r.Resumed:
-		// The switch was another rotation's.
+		is("%s: %s", noWayBack, r.Rollback.Message)
 	case slices.Contains([]string{"RolledBack", "GaveUp", "Failed"}, r.Result):
 		if active.Kid != w.OldKid {
 			is("it says %s, and the old key is not active", r.Result)
@@ -75,7 +72,11 @@ func broken(w *simulated.World, r simulated.Report) []string {
 
 	// No CSR of ours is left pending, but for one that the report keeps.
 	for _, csr := range w.PendingCSRs() {
-		if csr != r.PendingCSR && r.Status != aborted && (r.Rollback == nil || r.Rollback.Step != "RevokeCsr") {
+		switch {
+		case csr == r.PendingCSR, r.Status == aborted:
+		case r.Rollback != nil && r.Rollback.Step == "RevokeCsr":
+			is("%s: %s", notRevoked, r.Rollback.Message)
+		default:
 			is("the CSR %s is left pending, and the report does not say so", csr)
 		}
 	}
@@ -106,6 +107,13 @@ func broken(w *simulated.World, r simulated.Report) []string {
 
 // ends are the events that a rotation ends with.
 var ends = []string{"Keyturn Rotation Completed", "Keyturn Rotation Rolled Back", "Keyturn Rotation Gave Up", "Keyturn Rotation Failed"}
+
+// What a report says of itself, and an invariant does not excuse: only where
+// Okta cannot be reached for longer than a step is tried may it be.
+const (
+	noWayBack  = "the old key could not be brought back"
+	notRevoked = "the CSR could not be taken back"
+)
 
 const (
 	succeeded = "SUCCEEDED"

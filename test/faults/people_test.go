@@ -24,6 +24,9 @@ type interference struct {
 	undo func(g *stage)
 	// elsewhere tells that the target is not as it was by the people's own doing.
 	elsewhere bool
+	// refused tells that Okta refuses everything for longer than the way back is
+	// tried; nothing was switched then.
+	refused bool
 }
 
 func interferences() []interference {
@@ -64,13 +67,13 @@ func interferences() []interference {
 				g.replaceToken(false)
 				time.AfterFunc(50*time.Hour, func() { g.storeToken() })
 			},
-			before: "Failed", after: "Completed", says: "credential",
+			before: "Failed", after: "Completed", says: "credential", refused: true,
 			undo: func(*stage) { time.Sleep(72 * time.Hour) },
 		},
 		{
 			name:   "the token loses its rights for a day",
 			does:   func(g *stage) { g.Forbid(24 * time.Hour) },
-			before: "Failed", after: "Completed", says: "permission",
+			before: "Failed", after: "Completed", says: "permission", refused: true,
 			undo: func(*stage) { time.Sleep(24 * time.Hour) },
 		},
 		{
@@ -139,7 +142,13 @@ func (i interference) happens(t *testing.T, s scenario, outside simulated.Outsid
 	if want == "Failed" && (r.Error == nil || !strings.Contains(r.Error.Message, i.says)) {
 		t.Errorf("its error is %v, which does not say %q", r.Error, i.says)
 	}
+	if i.refused && r.Result == "Failed" && g.ActiveKid() != g.OldKid {
+		t.Error("the old key is not active")
+	}
 	g.checkBut(r, func(what string) bool {
+		if i.refused {
+			return strings.HasPrefix(what, noWayBack)
+		}
 		return i.elsewhere && (strings.Contains(what, "the active kid is") || strings.Contains(what, "is active, not the new key") || strings.Contains(what, "the old key is not active") || strings.Contains(what, "is INACTIVE"))
 	})
 	if i.undo != nil {

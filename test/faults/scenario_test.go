@@ -1,9 +1,11 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,10 +20,12 @@ type scenario struct {
 	order  rotation.UploadOrder
 	answer string // "confirm" or "reject"
 	ca     rotation.CertificateAuthority
+	// channel is how people are asked; empty: by mail.
+	channel string
 }
 
 func (s scenario) String() string {
-	return fmt.Sprintf("%s %s %s %s", s.kind, s.order, s.answer, s.ca)
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s %s %s", s.kind, s.order, s.answer, s.ca, s.channel))
 }
 
 func (s scenario) policy() map[string]any { return map[string]any{"uploadOrder": s.order} }
@@ -37,27 +41,31 @@ func (s scenario) result() string {
 	return "GaveUp"
 }
 
-// scenarios are all kinds, orders and answers; the CA is the stack's usual one,
-// and for rotations that are confirmed every other that a rotation waits for
-// by itself.
+// scenarios are all kinds, orders and answers, with the stack's usual CA and
+// mails; those that are confirmed with every other CA, one that nobody signs
+// for by hand, and those that are asked for in other ways.
 func scenarios() []scenario {
 	var all []scenario
 	for _, kind := range []rotation.Kind{rotation.KindApp, rotation.KindIDP} {
 		for _, order := range []rotation.UploadOrder{rotation.BeforeSwitch, rotation.AfterSwitch} {
 			for _, answer := range []string{"confirm", "reject"} {
-				all = append(all, scenario{kind, order, answer, rotation.AuthorityLocal})
+				all = append(all, scenario{kind: kind, order: order, answer: answer, ca: rotation.AuthorityLocal})
 			}
 		}
-		for _, ca := range []rotation.CertificateAuthority{rotation.AuthorityKMS, rotation.AuthorityACMPCA} {
-			all = append(all, scenario{kind, rotation.BeforeSwitch, "confirm", ca})
+		for _, ca := range []rotation.CertificateAuthority{rotation.AuthorityKMS, rotation.AuthorityACMPCA, rotation.AuthorityStepCA, rotation.AuthorityManual} {
+			all = append(all, scenario{kind: kind, order: rotation.BeforeSwitch, answer: "confirm", ca: ca})
 		}
+		all = append(all, scenario{kind: kind, order: rotation.BeforeSwitch, answer: "reject", ca: rotation.AuthorityManual})
+	}
+	for _, channel := range []string{simulated.Chat, simulated.Topic} {
+		all = append(all, scenario{kind: rotation.KindApp, order: rotation.BeforeSwitch, answer: "confirm", ca: rotation.AuthorityLocal, channel: channel})
 	}
 	return all
 }
 
 // usual are those with the stack's usual CA.
 func usual() []scenario {
-	return slices.DeleteFunc(scenarios(), func(s scenario) bool { return s.ca != rotation.AuthorityLocal })
+	return slices.DeleteFunc(scenarios(), func(s scenario) bool { return s.ca != rotation.AuthorityLocal || s.channel != "" })
 }
 
 // stage is a world with its people, in a bubble.
@@ -76,9 +84,9 @@ const delay = 2 * time.Hour
 // set sets a scenario's stage. Who sets it has to leave it.
 func (s scenario) set(t *testing.T, outside simulated.Outside, fault *simulated.Fault) *stage {
 	t.Helper()
-	g := &stage{t: t, World: simulated.New(t, outside, simulated.Options{Kind: s.kind, CA: s.ca, Fault: fault, Policy: `{"mode": "rotate"}`})}
+	g := &stage{t: t, World: simulated.New(t, outside, simulated.Options{Kind: s.kind, CA: s.ca, Channel: s.channel, Fault: fault, Policy: `{"mode": "rotate"}`})}
 	g.answer.Store(s.answer)
-	g.person = &simulated.Person{World: g.World, Address: simulated.Approver, Delay: delay, Answers: func(simulated.Mail) string { return g.answer.Load().(string) }}
+	g.person = &simulated.Person{World: g.World, Address: cmp.Or(s.channel, simulated.Approver), Delay: delay, Answers: func(simulated.Mail) string { return g.answer.Load().(string) }}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := g.person.Attend(ctx, g.Mailbox())
 	g.leave = func() {

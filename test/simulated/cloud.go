@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Mail is a mail that SES has taken.
+// Mail is a mail that SES has taken, or what came to the chat or the topic.
 type Mail struct {
 	To, Subject, Text string
 	// Attached are its files' contents, by name.
@@ -48,6 +48,7 @@ func (w *World) cloudServices() map[string]http.Handler {
 		"ssm":            jsonService(w.cloud.systemsManager),
 		"ses":            http.HandlerFunc(w.cloud.ses),
 		"sns":            http.HandlerFunc(w.cloud.sns),
+		"chat":           http.HandlerFunc(w.cloud.chat),
 		"events":         jsonService(w.cloud.eventBridge),
 		"states":         jsonService(w.stepFunctions),
 		"lambda":         http.HandlerFunc(w.lambda),
@@ -138,30 +139,61 @@ func (c *cloud) ses(out http.ResponseWriter, r *http.Request) {
 	for _, a := range in.Content.Simple.Attachments {
 		m.Attached[a.FileName] = a.RawContent
 	}
-	c.mu.Lock()
-	c.mails = append(c.mails, m)
-	c.mu.Unlock()
-	c.heard <- m
+	c.deliver(m)
 	out.Header().Set("Content-Type", "application/json")
 	_, _ = io.WriteString(out, `{"MessageId":"simulated"}`)
 }
 
-func formAction(r *http.Request) string {
+func (c *cloud) deliver(m Mail) {
+	c.mu.Lock()
+	c.mails = append(c.mails, m)
+	c.mu.Unlock()
+	c.heard <- m
+}
+
+// chat is an incoming webhook: a message's text is where its button leads.
+func (c *cloud) chat(out http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Text   string
+		Blocks []struct{ Elements []struct{ URL string } }
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || "https://"+r.Host+r.URL.Path != webhook {
+		http.Error(out, "no_service", http.StatusNotFound)
+		return
+	}
+	m := Mail{To: Chat, Subject: in.Text, At: time.Now()}
+	for _, b := range in.Blocks {
+		for _, e := range b.Elements {
+			if e.URL != "" {
+				m.Text = e.URL
+			}
+		}
+	}
+	c.deliver(m)
+	_, _ = io.WriteString(out, "ok")
+}
+
+// form is what a request's form says; the request can still be read.
+func form(r *http.Request) url.Values {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return ""
+		return nil
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	values, err := url.ParseQuery(string(body))
 	if err != nil {
-		return ""
+		return nil
 	}
-	return values.Get("Action")
+	return values
 }
 
 // sns has a topic with one subscriber.
 func (c *cloud) sns(out http.ResponseWriter, r *http.Request) {
-	action := formAction(r)
+	in := form(r)
+	action := in.Get("Action")
+	if action == "Publish" {
+		c.deliver(Mail{To: Topic, Subject: in.Get("Subject"), Text: in.Get("Message"), At: time.Now()})
+	}
 	type entry struct {
 		Key   string `xml:"key"`
 		Value string `xml:"value"`

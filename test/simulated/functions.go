@@ -25,7 +25,6 @@ import (
 	"keyturn/internal/approval/paused"
 	"keyturn/internal/approval/request"
 	"keyturn/internal/bucket"
-	"keyturn/internal/ca/configured"
 	"keyturn/internal/inventory"
 	"keyturn/internal/inventory/publish"
 	"keyturn/internal/inventory/scan"
@@ -101,7 +100,7 @@ func (w *World) start(name string) awslambda.Handler {
 		})
 	case "sign-csr":
 		return lambdastep.Handler(name, &w.logs, func() (lambdastep.Step[rotation.SignCSRInput, rotation.SignCSROutput], error) {
-			return steps.SignCSR{CA: configured.From(w.getenv, w.config()).Get, Now: time.Now}.Run, nil
+			return steps.SignCSR{CA: w.authorities().Get, Now: time.Now}.Run, nil
 		})
 	case "publish-csr":
 		return withOkta(w, name, func(c *okta.Client) lambdastep.Step[rotation.PublishCSRInput, rotation.PublishCSROutput] {
@@ -129,8 +128,7 @@ func (w *World) start(name string) awslambda.Handler {
 		})
 	case "request-upload":
 		return lambdastep.Handler(name, &w.logs, func() (lambdastep.Step[rotation.RequestUploadInput, rotation.RequestUploadOutput], error) {
-			return request.Upload{
-				Mail:    notify.Mail{SES: sesv2.NewFromConfig(w.config()), Sender: sender},
+			step := request.Upload{
 				Topic:   notify.Topic{SNS: sns.NewFromConfig(w.config()), ARN: topic},
 				Events:  eventbridge.NewFromConfig(w.config()),
 				BaseURL: pageURL,
@@ -138,7 +136,15 @@ func (w *World) start(name string) awslambda.Handler {
 				Now:     time.Now,
 				Log:     slog.New(slog.NewJSONHandler(&w.logs, nil)),
 				Sealer:  approval.Links(w.secret(linkKeySecret).Value),
-			}.Run, nil
+			}
+			switch w.channel {
+			case Topic:
+			case Chat:
+				step.Chat = notify.Chat{URL: w.secret(chatSecret).Value, HTTP: &http.Client{Transport: w.wire}}
+			default:
+				step.Mail = notify.Mail{SES: sesv2.NewFromConfig(w.config()), Sender: sender}
+			}
+			return step.Run, nil
 		})
 	case "list-apps":
 		return withOkta(w, name, func(c *okta.Client) lambdastep.Step[inventory.ListAppsInput, inventory.ListAppsOutput] {

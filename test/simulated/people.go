@@ -127,8 +127,8 @@ func (p *Person) Attend(ctx context.Context, mails <-chan Mail) (done <-chan str
 	return ended
 }
 
-// read answers one mail: the person uploads the certificate that came with it,
-// and says so. A page that fails is tried again an hour later.
+// read answers one message: the person does what the page asks for, and says
+// so. A page that fails is tried again an hour later.
 func (p *Person) read(ctx context.Context, m Mail) {
 	link, err := playground.Link(m.Text)
 	if err != nil {
@@ -149,10 +149,7 @@ func (p *Person) read(ctx context.Context, m Mail) {
 				p.saw(shown)
 				return // nothing is asked any more
 			}
-			if decision == "confirm" {
-				p.upload(ctx, m)
-			}
-			shown, err = visitor.Answer(ctx, link, decision, "", "simulated")
+			shown, err = p.do(ctx, visitor, link, shown, m, decision)
 			if err == nil && shown.Status < http.StatusInternalServerError {
 				p.saw(shown)
 				return
@@ -162,6 +159,47 @@ func (p *Person) read(ctx context.Context, m Mail) {
 			return
 		}
 	}
+}
+
+// do does what the page asks for, and sends its form: the person has the CSR
+// signed, or uploads the certificate. Both are in the mail, or behind the link
+// where there was none.
+func (p *Person) do(ctx context.Context, v playground.Visitor, link string, shown playground.Page, m Mail, decision string) (playground.Page, error) {
+	name := ""
+	if strings.Contains(shown.HTML, `name="name"`) {
+		name = "the SSO team" // the link names nobody
+	}
+	if decision != "confirm" {
+		return v.Answer(ctx, link, decision, name, "simulated")
+	}
+	if strings.Contains(shown.HTML, `value="hand-in"`) {
+		csr, page, err := p.file(ctx, v, link, m, "CERTIFICATE REQUEST", "request.csr")
+		if csr == nil {
+			return page, err
+		}
+		return v.HandIn(ctx, link, p.World.sign(ctx, csr), name, "simulated")
+	}
+	certificate, page, err := p.file(ctx, v, link, m, "CERTIFICATE", "certificate.pem")
+	if certificate == nil {
+		return page, err
+	}
+	p.World.Partner.upload(ctx, certificate)
+	return v.Answer(ctx, link, decision, name, "simulated")
+}
+
+// file is a file of the mail, or behind the link; nil where the page does not
+// give it.
+func (p *Person) file(ctx context.Context, v playground.Visitor, link string, m Mail, block, download string) ([]byte, playground.Page, error) {
+	for name, content := range m.Attached {
+		if b, _ := pem.Decode(content); b != nil && b.Type == block && !strings.HasSuffix(name, "-chain.pem") {
+			return content, playground.Page{}, nil
+		}
+	}
+	page, err := v.Open(ctx, link+"/"+download)
+	if err != nil || page.Status != http.StatusOK {
+		return nil, page, err
+	}
+	return []byte(page.HTML), page, nil
 }
 
 func (p *Person) saw(page playground.Page) {
@@ -175,14 +213,6 @@ func (p *Person) Pages() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]string{}, p.pages...)
-}
-
-func (p *Person) upload(ctx context.Context, m Mail) {
-	for name, content := range m.Attached {
-		if block, _ := pem.Decode(content); block != nil && block.Type == "CERTIFICATE" && !strings.HasSuffix(name, "-chain.pem") {
-			p.World.Partner.upload(ctx, content)
-		}
-	}
 }
 
 // pause waits, if ctx does not end before.

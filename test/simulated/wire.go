@@ -220,8 +220,11 @@ func (f *Fault) spoil(i *invocation, r *http.Request, service string, response *
 		response.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:len(body)/2]), cut{}))
 		return response, nil
 	case Denied, RateLimited, Concurrency, Internal, HalfDone, Outage:
-		if service == "okta" {
+		switch service {
+		case "okta":
 			return oktaRefusal(f.Kind, r), nil
+		case "chat", "stepca":
+			return plainRefusal(f.Kind, service, r), nil
 		}
 		return awsRefusal(f.Kind, service, r), nil
 	}
@@ -277,6 +280,26 @@ func limits(h http.Header, limit string, reset time.Time) {
 	h.Set("X-Rate-Limit-Limit", limit)
 	h.Set("X-Rate-Limit-Remaining", "0")
 	h.Set("X-Rate-Limit-Reset", strconv.FormatInt(reset.Unix(), 10))
+}
+
+// plainRefusal is how a service refuses that says all by the status: a chat
+// with one of Slack's codes, step-ca with a message in JSON.
+func plainRefusal(k FaultKind, service string, r *http.Request) *http.Response {
+	status := http.StatusInternalServerError
+	switch k {
+	case Denied:
+		status = http.StatusForbidden
+	case RateLimited, Concurrency:
+		status = http.StatusTooManyRequests
+	case Outage:
+		status = http.StatusServiceUnavailable
+	default:
+	}
+	h, body := http.Header{"Content-Type": {"text/html"}}, "simulated"
+	if service == "stepca" {
+		h, body = http.Header{"Content-Type": {"application/json"}}, fmt.Sprintf(`{"status":%d,"message":"simulated"}`, status)
+	}
+	return answer(r, status, h, body)
 }
 
 // awsRefusal is how an AWS service refuses: its error's name where its protocol
@@ -342,11 +365,25 @@ func (w *wire) route(r *http.Request) (service, operation string, handler http.H
 	case "lambda":
 		operation = "Invoke"
 	case "sns":
-		operation = formAction(r)
+		operation = form(r).Get("Action")
 	case "s3":
 		operation = objectOperation(r)
+	case "chat":
+		operation = "Post"
+	case "stepca":
+		operation = stepOperation(r)
 	}
 	return service, operation, w.services[service]
+}
+
+// stepOperation names what is asked of step-ca: the last part of the path that
+// is no value.
+func stepOperation(r *http.Request) string {
+	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/1.0/"), "/")
+	if parts[len(parts)-1] == "encrypted-key" {
+		return "encrypted-key"
+	}
+	return parts[0]
 }
 
 // objectOperation names what is asked of S3.

@@ -11,14 +11,9 @@ package simulated
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -31,14 +26,12 @@ import (
 	"unicode"
 
 	awslambda "github.com/aws/aws-lambda-go/lambda"
-	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
-	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"keyturn/internal/bucket/buckettest"
-	"keyturn/internal/ca"
 	"keyturn/internal/ca/acmpca/acmpcatest"
-	"keyturn/internal/ca/kms"
 	"keyturn/internal/ca/kms/kmstest"
+	"keyturn/internal/ca/local"
+	"keyturn/internal/ca/stepca/stepcatest"
 	"keyturn/internal/oktasim"
 	"keyturn/internal/playground"
 	"keyturn/internal/rotation"
@@ -48,6 +41,9 @@ import (
 // The world's fixed points.
 const (
 	Approver = "sso-team@example.com"
+	// Chat and Topic are to whom messages are that are no mails.
+	Chat  = "chat"
+	Topic = "topic"
 
 	region        = kmstest.Region
 	orgHost       = "example.okta.com"
@@ -59,6 +55,10 @@ const (
 	oktaSecret    = "keyturn/okta"
 	linkKeySecret = "keyturn/link-key"
 	caSecret      = "keyturn/ca"
+	stepCASecret  = "keyturn/step-ca"
+	stepCAHost    = "stepca.example.com"
+	chatSecret    = "keyturn/chat"
+	webhook       = "https://chat.example.com/services/webhookThatNobodyMayEverSee0042"
 	pageState     = "page"
 	accessKey     = "AKIDSIMULATED"
 	bucketName    = "keyturn-inventory"
@@ -88,6 +88,9 @@ type Options struct {
 	Kind rotation.Kind
 	// CA is the stack's; empty: local.
 	CA rotation.CertificateAuthority
+	// Channel is how the approvers are asked: Approver by mail, or Chat, or
+	// Topic; empty: by mail.
+	Channel string
 	// Fault is the call that fails; nil for none.
 	Fault *Fault
 	// Policy is what is deployed, JSON; empty for none. Discovery goes by it.
@@ -105,7 +108,9 @@ type World struct {
 
 	kms     *kmstest.KMS
 	pca     *acmpcatest.PCA
+	team    *local.Authority // signs by hand
 	s3      *buckettest.Server
+	channel string
 	policy  json.RawMessage
 	wire    *wire
 	cloud   *cloud
@@ -162,7 +167,7 @@ const linkKey = "k3y-of-all-links-that-nobody-may-ever-see-0123456789abcdefghijk
 func New(t *testing.T, outside Outside, o Options) *World {
 	t.Helper()
 	time.Sleep(time.Until(Start))
-	w := &World{kms: outside.kms, pca: outside.pca, s3: outside.s3, policy: json.RawMessage(o.Policy), warm: map[string]awslambda.Handler{}, roots: x509.NewCertPool()}
+	w := &World{kms: outside.kms, pca: outside.pca, s3: outside.s3, channel: o.Channel, policy: json.RawMessage(o.Policy), warm: map[string]awslambda.Handler{}, roots: x509.NewCertPool()}
 	unlimited := oktasim.Limits{Apps: oktasim.Unlimited, App: oktasim.Unlimited, API: oktasim.Unlimited}
 	w.Org = oktasim.New(oktasim.Options{
 		APIToken: Token, Limits: unlimited, BaseURL: "https://" + orgHost,
@@ -170,7 +175,7 @@ func New(t *testing.T, outside Outside, o Options) *World {
 	})
 	w.wire = &wire{org: w.Org, fault: o.Fault, counted: map[Call]int{}}
 	w.cloud = &cloud{heard: make(chan Mail, 10000), parameters: map[string]string{}, secrets: map[string]string{
-		oktaSecret: `{"apiToken":"` + Token + `"}`, linkKeySecret: linkKey,
+		oktaSecret: `{"apiToken":"` + Token + `"}`, linkKeySecret: linkKey, chatSecret: webhook,
 	}}
 	w.wire.services = w.cloudServices()
 	if o.CA == "" {
@@ -207,42 +212,6 @@ const (
 		`"signOn":{"attributeStatements":[{"type":"EXPRESSION","name":"email","values":["user.email"]}]}},"vendorExtension":{"thresholds":[0.10,2.50e2]}}`
 	richIDP = `{"protocol":{"relayState":{"format":"FROM_URL"},"settings":{"participateSlo":true}},"policy":{"maxClockSkew":60000},"vendorExtension":{"weight":1.50}}`
 )
-
-// found founds the company's CA.
-func (w *World) found(t *testing.T, provider rotation.CertificateAuthority) {
-	t.Helper()
-	w.env = map[string]string{
-		"CERTIFICATE_AUTHORITY": string(provider), "CA_SECRET_ARN": caSecret,
-		"KMS_CA_CHAIN": "/keyturn/kms-ca", "MANUAL_CA_CHAIN": "/keyturn/manual-ca",
-	}
-	key := w.kms.AddKey(kmstypes.KeySpecEccNistP256)
-	w.env["KMS_CA_KEY_ARN"] = key
-	signer, err := kms.NewSigner(t.Context(), awskms.NewFromConfig(w.config()), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kmsRoot := root(t, "Example KMS CA", signer)
-	w.cloud.parameters["/keyturn/kms-ca"] = chainPEM(kmsRoot)
-	localKey, localRoot := localCA(t)
-	secret, err := json.Marshal(map[string]string{"key": localKey, "chain": chainPEM(localRoot)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.cloud.secrets[caSecret] = string(secret)
-	w.env["ACM_PCA_ARN"] = w.pca.AddCA(privateCAKey(), ca.Chain{privateCA(t)})
-	for _, c := range []*x509.Certificate{kmsRoot, localRoot, privateCA(t)} {
-		w.roots.AddCert(c)
-	}
-}
-
-func (w *World) getenv(name string) string { return w.env[name] }
-
-// PEM is a certificate as text.
-func PEM(c *x509.Certificate) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
-}
-
-func chainPEM(c *x509.Certificate) string { return string(PEM(c)) }
 
 // definition is a state machine as template.yaml deploys it.
 func definition(t *testing.T, read func() (*asl.Machine, error)) *asl.Machine {
@@ -592,24 +561,6 @@ func (w *World) Verifies(k *oktasim.Key) error {
 	return err
 }
 
-// root makes a CA's certificate of its key.
-func root(t *testing.T, name string, key crypto.Signer) *x509.Certificate {
-	t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: day(-500), NotAfter: day(4000),
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, BasicConstraintsValid: true, IsCA: true, SubjectKeyId: []byte(name),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
 // PendingCSRs are the ids of the target's CSRs that are neither published nor
 // revoked.
 func (w *World) PendingCSRs() []string {
@@ -622,7 +573,7 @@ func (w *World) PendingCSRs() []string {
 
 // Secrets are what must be nowhere but in its place.
 func (w *World) Secrets() []string {
-	secrets := []string{Token, linkKey}
+	secrets := []string{Token, linkKey, webhook, stepcatest.Password}
 	for _, m := range w.Mails() {
 		if link, err := playground.Link(m.Text); err == nil {
 			secrets = append(secrets, link[len(pageURL):])

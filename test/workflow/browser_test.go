@@ -110,10 +110,6 @@ func (v *visitor) see(status int, heading string, words ...string) {
 	}
 }
 
-// quiet is held by a test whose person has little time, against those who look
-// at something from all sides, which keeps a machine busy.
-var quiet sync.RWMutex
-
 // inspected are the pages and mails that a test has looked at from all sides.
 var inspected sync.Map
 
@@ -132,8 +128,6 @@ func (v *visitor) inspect(name string, sides []side) {
 
 func (v *visitor) inspectSide(name string, s side) {
 	v.t.Helper()
-	quiet.RLock()
-	defer quiet.RUnlock()
 	v.Look(s.options...)
 	v.Screenshot(name + "-" + s.name)
 	for what, found := range map[string][]string{"axe-core": v.Axe(), "too wide": v.Overflow(), "console": v.ConsoleErrors()} {
@@ -512,19 +506,14 @@ func TestBrowserSignInIsTried(t *testing.T) {
 		t.Run(c.button, func(t *testing.T) {
 			t.Parallel()
 			s := either(t, c.kind)
-			r := s.rotate(unhurried(policy{"confirmSignIn": true, "signInHours": 72}))
+			r := s.rotate(unhurried(policy{"confirmSignIn": true, "signInHours": unhurriedHours}))
 			_, upload := r.nth(playground.Approver, 1)
 			v := visit(t)
 			late, opened := visit(t), visit(t)
 			v.Open(upload)
-			quiet.Lock()
-			louder := sync.OnceFunc(quiet.Unlock)
-			defer louder()
 			v.Press("Uploaded – switch now")
 			v.see(http.StatusOK, "Thank you, Okta switches now", "You then get a message that asks whether sign-in works.")
 
-			// The time to answer is nine seconds: what was opened in it is
-			// looked at afterwards.
 			mail, link := r.nth(playground.Approver, 2)
 			late.Open(upload)
 			opened.Open(link)
@@ -544,7 +533,6 @@ func TestBrowserSignInIsTried(t *testing.T) {
 			}
 			v.Press(c.button)
 			v.see(http.StatusOK, c.thanks)
-			louder()
 			report := r.answered(c.ended, c.reason)
 			if c.ended == "Completed" {
 				s.switched(report.NewKid)

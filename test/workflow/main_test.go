@@ -27,12 +27,16 @@ import (
 // a key of another target is waited for some seconds, and of the days that an
 // approver has, one takes three seconds: a request that ends after oneDay is
 // over at once, one that ends after aYear, in ten months as far as reminders
-// allow, is not over within any test.
+// allow, is not over within any test, and nor are the hours for the sign-in when
+// they are unhurriedHours: twenty times what the scale would make of them.
 const (
 	waitScale     = 0.0002
 	callbackScale = 3.0 / (24 * 60 * 60)
 	oneDay        = 1
 	aYear         = 290
+
+	unhurriedHours = 71
+	unhurriedHere  = 3 * time.Minute
 )
 
 // atOnce is how many tests run at the same time. A rotation mostly waits: for
@@ -67,8 +71,11 @@ func run(m *testing.M) (code int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	stack, err = playground.Start(ctx, playground.Options{
-		Cloud: localaws.Options{WaitScale: waitScale, CallbackScale: callbackScale},
-		Org:   oktasim.Options{Limits: oktasim.Limits{Apps: oktasim.Unlimited, App: oktasim.Unlimited, API: oktasim.Unlimited}},
+		Cloud: localaws.Options{
+			WaitScale: waitScale, CallbackScale: callbackScale,
+			CallbackTimes: map[time.Duration]time.Duration{unhurriedHours * time.Hour: unhurriedHere},
+		},
+		Org: oktasim.Options{Limits: oktasim.Limits{Apps: oktasim.Unlimited, App: oktasim.Unlimited, API: oktasim.Unlimited}},
 	})
 	if err != nil {
 		return 1, err

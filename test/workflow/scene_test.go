@@ -192,8 +192,8 @@ func (s *scene) rotate(with policy) *running {
 	s.t.Helper()
 	started := time.Now()
 	// Unless a test is about them, neither a reminder nor the end of the time for
-	// the sign-in comes in its way: the default of three days is nine seconds.
-	given := policy{"reminderHours": 24 * 30, "signInHours": 72}
+	// the sign-in comes in its way: the defaults are nine seconds and three.
+	given := policy{"reminderHours": 24 * 30, "signInHours": unhurriedHours}
 	maps.Copy(given, with)
 	r, err := s.p.Rotate(s.ctx, "", s.target, given)
 	if err != nil {

@@ -282,7 +282,11 @@ func TestSignInIsConfirmedRolledBackOrLeftToThePolicy(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := app(t)
-			r := s.rotate(policy{"uploadOrder": c.order, "confirmSignIn": true, "signInSilence": c.silence, "giveUpDays": 30})
+			asks := policy{"uploadOrder": c.order, "confirmSignIn": true, "signInSilence": c.silence, "giveUpDays": 30}
+			if c.answer == "" {
+				asks["signInHours"] = 24
+			}
+			r := s.rotate(asks)
 			_, link := r.nth(playground.Approver, 1)
 			s.decide(link, "confirm", "", "uploaded")
 			if c.answer != "" {

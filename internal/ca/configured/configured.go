@@ -5,6 +5,8 @@ package configured
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -32,6 +34,9 @@ const maxAge = 5 * time.Minute
 
 // Authorities are the CAs. They are safe for concurrent use.
 type Authorities struct {
+	// StepCA is how a step-ca is reached, as in [stepca.Config]; nil: by net/http.
+	StepCA func(*tls.Config) http.RoundTripper
+
 	getenv func(string) string
 	cloud  aws.Config
 	now    func() time.Time
@@ -117,7 +122,7 @@ func (a *Authorities) make(ctx context.Context, name rotation.CertificateAuthori
 		}
 		return stepca.New(ctx, stepca.Config{
 			URL: url, Fingerprint: fingerprint, Provisioner: provisioner,
-			Secret: value, Now: a.now, Random: rand.Reader,
+			Secret: value, Now: a.now, Random: rand.Reader, Transport: a.StepCA,
 		})
 	case rotation.AuthorityManual:
 		chain, err := a.chain(ctx, name, "MANUAL_CA_CHAIN", "ManualCaChain")

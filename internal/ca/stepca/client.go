@@ -36,34 +36,42 @@ type client struct {
 }
 
 // newClient trusts root alone.
-func newClient(base, fingerprint string, root *x509.Certificate, now func() time.Time) *client {
+func (c Config) newClient(base, fingerprint string, root *x509.Certificate) *client {
 	pool := x509.NewCertPool()
 	pool.AddCert(root)
-	return &client{base: base, fingerprint: fingerprint, http: newHTTP(&tls.Config{
-		MinVersion: tls.VersionTLS12, RootCAs: pool, Time: now,
+	return &client{base: base, fingerprint: fingerprint, http: c.newHTTP(&tls.Config{
+		MinVersion: tls.VersionTLS12, RootCAs: pool, Time: c.Now,
 	})}
 }
 
-func newHTTP(config *tls.Config) *http.Client {
+func (c Config) newHTTP(config *tls.Config) *http.Client {
+	transport := c.Transport
+	if transport == nil {
+		transport = newTransport
+	}
 	return &http.Client{
-		Transport: &http.Transport{ // no Proxy: the environment does not matter
-			DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-			TLSClientConfig:        config,
-			TLSHandshakeTimeout:    5 * time.Second,
-			MaxResponseHeaderBytes: 64 << 10,
-		},
+		Transport: transport(config),
 		// A redirect would carry the token to wherever it points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
+func newTransport(config *tls.Config) http.RoundTripper {
+	return &http.Transport{ // no Proxy: the environment does not matter
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    5 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+}
+
 // fetchRoot gets the root whose fingerprint is known.
-func fetchRoot(ctx context.Context, base, fingerprint string, now func() time.Time) (*x509.Certificate, error) {
-	c := &client{base: base, fingerprint: fingerprint, http: newHTTP(&tls.Config{
-		MinVersion: tls.VersionTLS12, Time: now,
+func (c Config) fetchRoot(ctx context.Context, base, fingerprint string) (*x509.Certificate, error) {
+	unverified := &client{base: base, fingerprint: fingerprint, http: c.newHTTP(&tls.Config{
+		MinVersion: tls.VersionTLS12, Time: c.Now,
 		InsecureSkipVerify: true, //nolint:gosec // G402: nothing secret is sent, and the root is believed by its fingerprint
 	})}
-	defer c.http.CloseIdleConnections()
+	defer unverified.http.CloseIdleConnections()
 	wrong := func(found string) error {
 		return misconfigured("fingerprint", fingerprint, "the CA at "+base+" has another root, "+found,
 			"compare with what `step certificate fingerprint root_ca.crt` prints on the CA's own machine, and correct fingerprint or url", nil)
@@ -73,9 +81,9 @@ func fetchRoot(ctx context.Context, base, fingerprint string, now func() time.Ti
 		PEM string `json:"ca"`
 	}
 	path := "/1.0/root/" + fingerprint
-	if err := c.call(ctx, http.MethodGet, path, nil, &answer); err != nil {
+	if err := unverified.call(ctx, http.MethodGet, path, nil, &answer); err != nil {
 		if r := refusalIn(err); r != nil && r.status == http.StatusNotFound && r.message != "" {
-			return nil, wrong(c.roots(ctx))
+			return nil, wrong(unverified.roots(ctx))
 		}
 		return nil, plain(err, "GET "+path)
 	}

@@ -39,6 +39,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -98,6 +99,8 @@ type Config struct {
 
 	Now    func() time.Time // for tokens and TLS; nil: time.Now
 	Random io.Reader        // for the ids of tokens; nil: crypto/rand
+	// Transport carries requests over TLS as it is told; nil: net/http's.
+	Transport func(*tls.Config) http.RoundTripper
 }
 
 // String says nothing of the secret.
@@ -157,12 +160,12 @@ func New(ctx context.Context, c Config) (*Authority, error) {
 
 	ctx, cancel := context.WithTimeout(ctx, newTimeout)
 	defer cancel()
-	root, err := fetchRoot(ctx, base, fingerprint, c.Now)
+	root, err := c.fetchRoot(ctx, base, fingerprint)
 	if err != nil {
 		return nil, err
 	}
 	a := &Authority{
-		client:      newClient(base, fingerprint, root, c.Now),
+		client:      c.newClient(base, fingerprint, root),
 		provisioner: c.Provisioner,
 		root:        root,
 		now:         c.Now,

@@ -107,6 +107,7 @@ type Server struct {
 	key          jose.JSONWebKey
 	encryptedKey string
 	started      time.Time
+	handler      http.Handler
 	http         *httptest.Server
 
 	mu     sync.Mutex
@@ -117,6 +118,18 @@ type Server struct {
 // Start serves a CA on a free port of the loopback interface until Close. It
 // panics where the options are none.
 func Start(o Options) *Server {
+	s := New(o)
+	s.http = httptest.NewUnstartedServer(s)
+	s.http.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{s.serverCertificate()}}
+	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // of connections that clients refuse
+	s.http.StartTLS()
+	s.URL = s.http.URL
+	return s
+}
+
+// New is a CA without an address, which answers what it is handed. It panics
+// where the options are none.
+func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -153,17 +166,15 @@ func Start(o Options) *Server {
 	mux.HandleFunc("GET /1.0/provisioners", s.getProvisioners)
 	mux.HandleFunc("GET /1.0/provisioners/{kid}/encrypted-key", s.getEncryptedKey)
 	mux.HandleFunc("POST /1.0/sign", s.postSign)
-	var handler http.Handler = mux
+	s.handler = mux
 	if o.Wrap != nil {
-		handler = o.Wrap(mux)
+		s.handler = o.Wrap(mux)
 	}
-	s.http = httptest.NewUnstartedServer(handler)
-	s.http.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{s.serverCertificate()}}
-	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // of connections that clients refuse
-	s.http.StartTLS()
-	s.URL = s.http.URL
 	return s
 }
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 // Close ends the CA.
 func (s *Server) Close() { s.http.Close() }
