@@ -55,12 +55,16 @@ func about(c approval.Claim) []fact {
 }
 
 // over is the page for a link that cannot answer any more, or not yet again.
-// Those who have a CSR signed hear of their own answer, and those who upload of
-// theirs.
+// Those who have a CSR signed hear of their own answer, those who are asked
+// whether sign-in works of theirs, and those who upload of both that came after
+// the hand-in.
 func over(c approval.Claim, p paused.Progress, now time.Time) note {
 	signs := c.Stage == rotation.StageCertificate
 	signed := signs && (p.Last != nil && p.LastStage != rotation.StageCertificate || p.Asking != nil && p.Asking.Stage != rotation.StageCertificate)
-	if p.Last != nil && signs != (p.LastStage == rotation.StageCertificate) {
+	// Nothing is asked after the sign-in: if the latest answer is about something
+	// else, nobody has answered that.
+	silent := c.Stage == rotation.StageSignIn && p.LastStage != "" && p.LastStage != rotation.StageSignIn
+	if p.Last != nil && (signs != (p.LastStage == rotation.StageCertificate) || c.Stage == rotation.StageSignIn && p.LastStage != rotation.StageSignIn) {
 		p.Last = nil
 	}
 	facts := about(c)
@@ -76,6 +80,9 @@ func over(c approval.Claim, p paused.Progress, now time.Time) note {
 		n := note{Tone: toneOver, Title: "The rotation has ended", Text: []string{end, "This link decides nothing any more."}, Facts: facts}
 		if signed || p.Last != nil && !p.Last.CalledOff {
 			n.Title = "This request is answered already"
+		}
+		if silent {
+			n.Text = append([]string{"Nobody said whether sign-in works."}, n.Text...)
 		}
 		return n
 	case signed:

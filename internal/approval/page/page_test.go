@@ -664,6 +664,79 @@ func TestALinkThatWasUsedSaysByWhomAndWhen(t *testing.T) {
 	}
 }
 
+func TestALinkAboutTheSignInShowsNoAnswerAboutTheUpload(t *testing.T) {
+	const silence = "Nobody said whether sign-in works."
+	ends := func(result, report string) func(d *desk) {
+		return func(d *desk) {
+			d.service.TimeOut()
+			d.service.Choose("SignInSilence")
+			d.service.End(result, report)
+		}
+	}
+	for name, c := range map[string]struct {
+		happens func(d *desk)
+		title   string
+		texts   []string
+		silent  bool
+	}{
+		"silence keeps the new key": {ends("Completed", `{"result":"Completed"}`), "The rotation has ended", []string{"Okta uses the new certificate."}, true},
+		"silence rolls back":        {ends("RolledBack", `{"result":"RolledBack"}`), "The rotation has ended", []string{"Okta uses the old certificate again."}, true},
+		"the way back failed":       {ends("Failed", `{"result":"Failed"}`), "The rotation has ended", []string{"It failed."}, true},
+		"stopped":                   {func(d *desk) { d.service.End("Aborted", "") }, "The rotation has ended", []string{"It was stopped"}, true},
+		"silence, at work":          {func(d *desk) { d.service.TimeOut() }, "Keyturn is at work", nil, false},
+		"asked again": {func(d *desk) {
+			in := d.in
+			in.TaskToken = "a token of the second attempt"
+			d.service.Fail("Lambda.Unknown", &in)
+		}, "A newer link was sent", nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.decide("confirm", nil)
+			d.in.TaskToken, d.in.Stage = otherToken, rotation.StageSignIn
+			d.service.Ask(d.in)
+			d.claim.TaskToken, d.claim.Stage, d.claim.Approver = otherToken, rotation.StageSignIn, "iam@example.com"
+			d.link = d.seal(d.claim)
+			c.happens(d)
+			a := d.get()
+			d.want(a, http.StatusGone, c.title, c.texts...)
+			if strings.Contains(a.text(), "Answered by") || strings.Contains(a.text(), crm) {
+				t.Errorf("the page shows the answer about the upload:\n%s", a.text())
+			}
+			if strings.Contains(a.text(), silence) != c.silent {
+				t.Errorf("the page says of the silence:\n%s", a.text())
+			}
+		})
+	}
+	for name, c := range map[string]struct {
+		decision rotation.Decision
+		result   string
+		said     string
+	}{
+		"it works":    {rotation.Decision{Confirmed: true}, "Completed", "confirmed"},
+		"it does not": {rotation.Decision{Comment: "signature invalid"}, "RolledBack", "declined"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.decide("confirm", nil)
+			d.in.TaskToken, d.in.Stage = otherToken, rotation.StageSignIn
+			d.service.Ask(d.in)
+			d.claim.TaskToken, d.claim.Stage = otherToken, rotation.StageSignIn
+			d.link = d.seal(d.claim)
+			c.decision.By, c.decision.At = "iam@example.com", d.now
+			if err := d.page.Decider.Decide(t.Context(), otherToken, c.decision); err != nil {
+				t.Fatal(err)
+			}
+			d.service.End(c.result, `{"result":"`+c.result+`"}`)
+			a := d.get()
+			d.want(a, http.StatusGone, "This request is answered already", "Answered by iam@example.com", "The answer "+c.said)
+			if strings.Contains(a.text(), silence) {
+				t.Errorf("the page says that nobody answered:\n%s", a.text())
+			}
+		})
+	}
+}
+
 func TestEveryOtherStateHasItsPage(t *testing.T) {
 	newer := func(d *desk) {
 		in := d.in
