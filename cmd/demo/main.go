@@ -175,8 +175,9 @@ type row struct {
 }
 
 // haveSigned is what a team does with a request for a certificate: it reads the
-// mail, signs the request that is attached, and brings the certificate.
-func haveSigned(ctx context.Context, p *playground.Playground, screen *screen, s scenario, label string, since time.Time) error {
+// mail, signs the request that is attached, and brings the certificate. The
+// rotation goes on while the page still answers: done is called right before.
+func haveSigned(ctx context.Context, p *playground.Playground, screen *screen, s scenario, label string, since time.Time, done func()) error {
 	mail, err := p.Mail(ctx, playground.Signer, label, since)
 	if err != nil {
 		return err
@@ -195,6 +196,7 @@ func haveSigned(ctx context.Context, p *playground.Playground, screen *screen, s
 	if err != nil {
 		return err
 	}
+	done()
 	taken, err := p.HandIn(ctx, link, signed, "", "ticket PKI-1024")
 	if err != nil {
 		return err
@@ -210,21 +212,18 @@ func haveSigned(ctx context.Context, p *playground.Playground, screen *screen, s
 // the org how it is.
 func play(ctx context.Context, p *playground.Playground, screen *screen, s scenario, before standing, running inventory.Running, lanes []*lane) (row, error) {
 	r := p.Attach(running.Execution)
-	started, waited := running.StartedAt, time.Duration(0)
-	var last time.Time
-	follow := func(st playground.State) {
-		screen.state(st.Name, st.At.Sub(started)-waited)
-		last = st.At
-	}
+	started := running.StartedAt
+	clock := stopwatch{started: started}
+	follow := func(st playground.State) { screen.state(st.Name, clock.at(st.At)) }
+	// The people's turns, and the others', are no time of this one's.
+	goesOn := func() { clock.goesOn(time.Now()) }
 	if s.authority == rotation.AuthorityManual {
 		if err := r.Until(ctx, "RequestCertificate", follow); err != nil {
 			return row{}, err
 		}
-		if err := haveSigned(ctx, p, screen, s, before.label, started); err != nil {
+		if err := haveSigned(ctx, p, screen, s, before.label, started, goesOn); err != nil {
 			return row{}, err
 		}
-		// The people's turns, and the others', are no time of this one's.
-		waited += time.Since(last)
 	}
 	if err := r.Until(ctx, "RequestUpload", follow); err != nil {
 		return row{}, err
@@ -252,7 +251,7 @@ func play(ctx context.Context, p *playground.Playground, screen *screen, s scena
 		}
 		screen.person("uploads", "the certificate at the partner")
 	}
-	waited += time.Since(last)
+	goesOn()
 	answered, err := p.Answer(ctx, link, s.decision, "", s.comment)
 	if err != nil {
 		return row{}, err
@@ -265,7 +264,6 @@ func play(ctx context.Context, p *playground.Playground, screen *screen, s scena
 	if err != nil {
 		return row{}, err
 	}
-	seconds := (last.Sub(started) - waited).Seconds()
 	calls := p.OktaCalls(s.target.ID, started)
 	after, err := look(ctx, p, s.target)
 	if err != nil {
@@ -283,7 +281,7 @@ func play(ctx context.Context, p *playground.Playground, screen *screen, s scena
 		label: before.label, kind: string(s.target.Kind), order: s.order, authority: s.authority, result: report.Result,
 		oldKid: before.active, newKid: report.NewKid, active: after.active,
 		issuer: after.certificate.Issuer.CommonName, expires: after.certificate.NotAfter,
-		calls: calls, transitions: report.Transitions, seconds: seconds,
+		calls: calls, transitions: report.Transitions, seconds: clock.shown.Seconds(),
 		wrong: wrong,
 	}, nil
 }
