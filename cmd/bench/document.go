@@ -78,7 +78,7 @@ func (r results) document(to io.Writer) error {
 		}
 		t.write(&b)
 		say("\nConfirmed at once by one approver, without retries, on a local AWS with the deployed stack. **Function calls** include the two of the page: opened, and answered. "+
-			"Budgets: %d calls, %d transitions.\n", maxCalls, maxTransitions)
+			"Budgets: %d calls, %d after-switch, and %d transitions.\n", maxCalls, maxCalls+1, maxTransitions)
 	}
 	say("## Cost\n")
 	say("List prices of us-east-1 as known on %s, without free tiers, and without what the stack costs by itself (secrets, storage, logs, traces):\n", priceDate)

@@ -25,16 +25,24 @@ type turn struct {
 	lambdas, events, mails int
 }
 
-// The budgets of a rotation.
+// The budgets of a rotation. One call more is for the order after-switch, which
+// looks at the active key once more when the upload is confirmed.
 const (
 	maxCalls       = 9
 	maxTransitions = 20
 )
 
+func (t turn) maxCalls() int {
+	if t.order == rotation.AfterSwitch {
+		return maxCalls + 1
+	}
+	return maxCalls
+}
+
 func (t turn) broken() []string {
 	var broken []string
-	if t.calls > maxCalls {
-		broken = append(broken, fmt.Sprintf("rotation of an %s, %s: %d calls to Okta, more than %d", t.kind, t.order, t.calls, maxCalls))
+	if t.calls > t.maxCalls() {
+		broken = append(broken, fmt.Sprintf("rotation of an %s, %s: %d calls to Okta, more than %d", t.kind, t.order, t.calls, t.maxCalls()))
 	}
 	if t.transitions > maxTransitions {
 		broken = append(broken, fmt.Sprintf("rotation of an %s, %s: %d state transitions, more than %d", t.kind, t.order, t.transitions, maxTransitions))

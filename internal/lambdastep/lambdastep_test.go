@@ -345,8 +345,8 @@ func TestACallThatComesLateChangesNothing(t *testing.T) {
 		late bool
 	}{
 		"at once":                     {"", 0, false},
-		"after its retries":           {"", 50 * time.Minute, false},
-		"long after":                  {"", 61 * time.Minute, true},
+		"after its retries":           {"", 230 * time.Minute, false},
+		"long after":                  {"", 241 * time.Minute, true},
 		"the way back, for hours":     {`, "back": true`, 11 * time.Hour, false},
 		"the way back, half a day on": {`, "back": true`, 13 * time.Hour, true},
 	} {

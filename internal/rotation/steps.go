@@ -42,7 +42,8 @@ type InspectTargetOutput struct {
 	// are left. If the CA has issued it, a rotation has made it active already.
 	Recent bool `json:"recent"`
 	// PreviousKey is the key to go back to then: the newest one that came
-	// before the active key and is still valid; null where there is none.
+	// before the active key and is still valid, or, where none is, the newest
+	// that was; null where there is none.
 	PreviousKey *Key `json:"previousKey"`
 	// SharedWith lists other targets that use the active kid, as certificates
 	// were shared by a whole org until May 2022. They stay as they are.
@@ -51,6 +52,8 @@ type InspectTargetOutput struct {
 	// dates that Okta keeps beside it, links, and lastUpdated. The switch
 	// compares with it.
 	Digest string `json:"digest"`
+	// LastUpdated is Okta's, of that document.
+	LastUpdated string `json:"lastUpdated"`
 	// Asks are the messages to come while nobody answers, the first request
 	// included; never empty.
 	Asks []Ask `json:"asks"`
@@ -67,10 +70,11 @@ type Delivery struct {
 }
 
 // How long after EnteredAt a step is carried out. All retries of a state are
-// over by then: those of the way back are made for hours.
+// over by then: those of the switch, and of the way back, are made for hours.
 const (
-	stepAge = time.Hour
-	backAge = 12 * time.Hour
+	stepAge   = time.Hour
+	switchAge = 4 * time.Hour
+	backAge   = 12 * time.Hour
 )
 
 // Late fails with Step.Late where a call of a step arrives so long after its
@@ -88,12 +92,12 @@ func (d Delivery) late(now time.Time, most time.Duration) error {
 		d.EnteredAt.UTC().Format(time.RFC3339), most)
 }
 
-// Late is Delivery's; the way back is tried for longer.
+// Late is Delivery's; the switch is tried for longer, and the way back longest.
 func (in UpdateKeyCredentialInput) Late(now time.Time) error {
 	if in.Back {
 		return in.late(now, backAge)
 	}
-	return in.late(now, stepAge)
+	return in.late(now, switchAge)
 }
 
 // GenerateCSRInput asks for a CSR (guide, step 2).
@@ -212,9 +216,28 @@ type UpdateKeyCredentialInput struct {
 	// Digest of the document as inspect-target read it. A forward switch
 	// starts only from this very document.
 	Digest string `json:"digest"`
+	// LastUpdated is Okta's, of the document as inspect-target read it; empty
+	// where somebody calls the step by hand.
+	LastUpdated string `json:"lastUpdated,omitempty"`
 	// Back tells that the old key is brought back: an edit that somebody made
 	// meanwhile does not stop that.
 	Back bool `json:"back,omitempty"`
+	// Insist has the way back update the target even where the old key shows:
+	// Okta has accepted the switch and not shown it, so that what shows now may
+	// be as old.
+	Insist bool `json:"insist,omitempty"`
+}
+
+// UpdatedSince tells whether a target whose document is the one that was
+// inspected has been updated since the switch was due: somebody has switched
+// and gone back, the rotation itself perhaps, and this call comes late. Where
+// publishing a key counts as an update, that was before.
+func (in UpdateKeyCredentialInput) UpdatedSince(lastUpdated string) bool {
+	if in.LastUpdated == "" || lastUpdated == in.LastUpdated || in.EnteredAt.IsZero() {
+		return false
+	}
+	at, err := time.Parse(time.RFC3339, lastUpdated)
+	return err == nil && at.After(in.EnteredAt)
 }
 
 // UpdateKeyCredentialOutput tells what is active now.
@@ -230,10 +253,12 @@ type VerifyKeyInput struct {
 	Key    Key    `json:"key"`
 	// ActiveKid is what update-key-credential read last. An app's metadata is
 	// a preview for a given kid: it alone does not tell which key is in use.
-	ActiveKid string `json:"activeKid"`
+	// Empty: the target is read for it, and the metadata is left alone.
+	ActiveKid string `json:"activeKid,omitempty"`
 }
 
-// VerifyKeyOutput says which certificate the target's SAML metadata carries.
+// VerifyKeyOutput says which certificate the target's SAML metadata carries, or
+// that of the key in use.
 type VerifyKeyOutput struct {
 	// SHA256 is the certificate's fingerprint: hex pairs with colons.
 	SHA256 string `json:"sha256"`

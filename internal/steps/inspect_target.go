@@ -90,7 +90,7 @@ func (s InspectTarget) Run(ctx context.Context, in rotation.InspectTargetInput) 
 		return none, err
 	}
 	return rotation.InspectTargetOutput{
-		Target: target, Policy: policy, ActiveKey: active, UnusedKeys: unused, SharedWith: shared, Digest: digest,
+		Target: target, Policy: policy, ActiveKey: active, UnusedKeys: unused, SharedWith: shared, Digest: digest, LastUpdated: doc.Field("lastUpdated"),
 		CloneFrom: in.CloneFrom, SourceKeys: source,
 		Recent:      recent,
 		PreviousKey: previous,
@@ -135,7 +135,9 @@ func (s InspectTarget) sort(t rotation.Target, kid string, listed []okta.JSONWeb
 	}
 	slices.SortStableFunc(others, newestFirst)
 	for _, key := range others {
-		if previous == nil && !key.Created.After(active.Created) && remaining(key, s.Now()) > 0 {
+		switch {
+		case key.Created.After(active.Created):
+		case previous == nil, remaining(*previous, s.Now()) <= 0 && remaining(key, s.Now()) > 0:
 			previous = &key
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/tidwall/gjson"
 
 	"keyturn/internal/oktasim"
 	"keyturn/internal/rotation"
@@ -35,9 +36,9 @@ func TestInspectionTellsWhatOktaHas(t *testing.T) {
 			UnusedKeys: []rotation.Key{},
 			SourceKeys: []rotation.Key{},
 			SharedWith: []rotation.Target{},
-			Digest:     l.digest(),
-			Asks:       []rotation.Ask{{Until: 3 * 86400}, {Until: 6 * 86400}, {Until: 7 * 86400}},
-			AnswerBy:   day(7),
+			Digest:     l.digest(), LastUpdated: gjson.GetBytes(before, "lastUpdated").String(),
+			Asks:     []rotation.Ask{{Until: 3 * 86400}, {Until: 6 * 86400}, {Until: 7 * 86400}},
+			AnswerBy: day(7),
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
@@ -232,7 +233,7 @@ func TestUnusedKeysCameAfterTheActiveOneAndAreGoodForMoreThan90Days(t *testing.T
 	})
 }
 
-func TestPreviousKeyIsTheNewestBeforeTheActiveOneThatIsStillValid(t *testing.T) {
+func TestPreviousKeyIsTheNewestBeforeTheActiveOneAndRatherAValidOne(t *testing.T) {
 	forBothKinds(t, func(t *testing.T, l *lab) {
 		out, err := l.inspect("")
 		if err != nil {
@@ -242,16 +243,20 @@ func TestPreviousKeyIsTheNewestBeforeTheActiveOneThatIsStillValid(t *testing.T) 
 			t.Errorf("a key with 30 days left and none before it: previous %v, recent %v", out.PreviousKey, out.Recent)
 		}
 		active := expiring().Created
-		for _, k := range []oktasim.KeySpec{
-			{Kid: "older", Created: active.Add(-48 * time.Hour), NotAfter: day(400)},
-			{Kid: "before", Created: active.Add(-24 * time.Hour), NotAfter: day(1)},
-			{Kid: "expired", Created: active.Add(-time.Hour), NotAfter: day(-1)},
-			{Kid: "after", Created: active.Add(time.Second), NotAfter: day(400)},
+		for _, one := range []struct {
+			add  oktasim.KeySpec
+			want string
+		}{
+			{oktasim.KeySpec{Kid: "expired long ago", Created: active.Add(-72 * time.Hour), NotAfter: day(-20)}, "expired long ago"},
+			{oktasim.KeySpec{Kid: "expired", Created: active.Add(-time.Hour), NotAfter: day(-1)}, "expired"},
+			{oktasim.KeySpec{Kid: "older", Created: active.Add(-48 * time.Hour), NotAfter: day(400)}, "older"},
+			{oktasim.KeySpec{Kid: "before", Created: active.Add(-24 * time.Hour), NotAfter: day(1)}, "before"},
+			{oktasim.KeySpec{Kid: "after", Created: active.Add(time.Second), NotAfter: day(400)}, "before"},
 		} {
-			l.org.AddKey(l.kind(), l.target.ID, oktasim.NewKey(k))
-		}
-		if out, err = l.inspect(""); err != nil || out.PreviousKey == nil || out.PreviousKey.Kid != "before" {
-			t.Errorf("previous key %+v, %v; want the one that came before and is still valid", out.PreviousKey, err)
+			l.org.AddKey(l.kind(), l.target.ID, oktasim.NewKey(one.add))
+			if out, err = l.inspect(""); err != nil || out.PreviousKey == nil || out.PreviousKey.Kid != one.want {
+				t.Errorf("with the key %q the previous one is %+v, %v; want %q", one.add.Kid, out.PreviousKey, err, one.want)
+			}
 		}
 	})
 }

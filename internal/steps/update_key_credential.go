@@ -20,7 +20,9 @@ type UpdateKeyCredential struct {
 //
 // A forward switch starts only from the very document that inspect-target
 // read (Digest): if somebody edited it meanwhile, it answers Target.Edited,
-// and the state machine reads it again. So the digest is always that of the
+// and the state machine reads it again. The same goes for a document that has
+// been updated since, and is as it was: a call that Lambda delivers a second
+// time, after the way back, finds it so. So the digest is always that of the
 // document right before the update, and a crash between the update and the
 // comparison does not lose the comparison: the next attempt finds ToKid active
 // and compares with the digest.
@@ -48,19 +50,20 @@ func (s UpdateKeyCredential) Run(ctx context.Context, in rotation.UpdateKeyCrede
 	switch before.ActiveKid() {
 	case in.FromKid:
 	case in.ToKid:
-		if digest == in.Digest {
+		switch {
+		case in.Back && in.Insist:
+			// What shows may be older than the switch.
+		case in.Back, digest == in.Digest:
+			// On the way back it matters alone that the old key is active: the
+			// document may have been edited since the switch.
 			return rotation.UpdateKeyCredentialOutput{ActiveKid: in.ToKid, Already: true}, nil
+		default:
+			return none, s.putKidBack(ctx, in, before)
 		}
-		if in.Back {
-			// The old key is active again, which is what matters on the way
-			// back; the document may have been edited since the switch.
-			return rotation.UpdateKeyCredentialOutput{ActiveKid: in.ToKid, Already: true}, nil
-		}
-		return none, s.putKidBack(ctx, in, before)
 	default:
 		return none, rotation.Errorf("Target.Changed", "%s (%s) has the active key %s: it should be %s, so somebody else changed it meanwhile; nothing was changed now", in.Target, in.Target.Label, before.ActiveKid(), in.FromKid)
 	}
-	if !in.Back && digest != in.Digest {
+	if !in.Back && (digest != in.Digest || in.UpdatedSince(before.Field("lastUpdated"))) {
 		return none, rotation.Errorf("Target.Edited", "%s (%s) was edited since it was inspected: it has to be read again before the switch", in.Target, in.Target.Label)
 	}
 	body, err := before.SwitchBody(in.ToKid)

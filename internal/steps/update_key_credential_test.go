@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/tidwall/gjson"
 
 	"keyturn/internal/oktasim"
 	"keyturn/internal/rotation"
@@ -127,6 +130,52 @@ func TestTargetEditedSinceItsInspectionIsNotTouched(t *testing.T) {
 		if got := l.document(); !bytes.Equal(got, before) || len(l.puts()) != 0 {
 			t.Errorf("the document became\n%s\nwant\n%s", got, before)
 		}
+	})
+}
+
+// due is the input of a switch that is due at the given time.
+func (l *lab) due(to rotation.Key, at time.Time) rotation.UpdateKeyCredentialInput {
+	in := l.forward(to)
+	in.EnteredAt, in.LastUpdated = at, gjson.GetBytes(l.document(), "lastUpdated").String()
+	return in
+}
+
+// Lambda may deliver the switch a second time when the rotation has gone back.
+func TestSwitchThatComesAgainAfterTheWayBackIsNotMade(t *testing.T) {
+	forBothKinds(t, func(t *testing.T, l *lab) {
+		key := l.published()
+		in := l.due(key, now.Add(-time.Minute))
+		if _, err := l.update(in); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.update(l.back(key)); err != nil {
+			t.Fatal(err)
+		}
+		l.org.ResetCalls()
+		_, err := l.update(in)
+		wantName(t, err, "Target.Edited")
+		if got := l.activeKid(); got != oldKid || len(l.puts()) != 0 {
+			t.Errorf("the active key is %s after %d updates, want the old one after none", got, len(l.puts()))
+		}
+		// Read again, the document is the one to switch from.
+		out, err := l.update(l.due(key, now.Add(-time.Minute)))
+		wantOutput(t, out, err, key.Kid, false)
+	})
+}
+
+// Where publishing a key counts as an update of the target, it came before the
+// switch was due.
+func TestUpdateBeforeTheSwitchWasDueIsNoEdit(t *testing.T) {
+	forBothKinds(t, func(t *testing.T, l *lab) {
+		key := l.published()
+		in := l.due(key, now.Add(time.Minute))
+		path, value, _ := l.innocent()
+		l.org.Edit(l.kind(), l.target.ID, path, value)
+		if got := gjson.GetBytes(l.document(), "lastUpdated").String(); got == in.LastUpdated {
+			t.Fatalf("lastUpdated is still %s", got)
+		}
+		out, err := l.update(in)
+		wantOutput(t, out, err, key.Kid, false)
 	})
 }
 
@@ -463,6 +512,21 @@ func TestWayBackOfASwitchThatNeverHappenedDoesNothing(t *testing.T) {
 		out, err := l.update(l.back(key))
 		wantOutput(t, out, err, oldKid, true)
 		wantCalls(t, l.org, l.operation("read"))
+	})
+}
+
+// Okta accepted the switch and has not shown it yet: what it shows on the way
+// back may be as old.
+func TestWayBackThatInsistsUpdatesWhereTheOldKidShows(t *testing.T) {
+	forBothKinds(t, func(t *testing.T, l *lab) {
+		before := l.document()
+		in := l.back(l.published())
+		in.Insist = true
+		out, err := l.update(in)
+		wantOutput(t, out, err, oldKid, false)
+		if got := l.document(); len(l.puts()) != 1 || gjson.GetBytes(got, "label").String() != gjson.GetBytes(before, "label").String() || l.activeKid() != oldKid {
+			t.Errorf("after %d updates the document is\n%s\nand was\n%s", len(l.puts()), got, before)
+		}
 	})
 }
 

@@ -24,6 +24,9 @@ type VerifyKey struct {
 // unless the kid that is active is the expected one, and so is every
 // certificate in the metadata, of which one is for signing. For an IdP that
 // includes the certificate for encryption: Okta decrypts with the same key.
+//
+// Without an active kid it reads the target instead, one call, and answers
+// Target.Changed unless the key is in use still.
 func (s VerifyKey) Run(ctx context.Context, in rotation.VerifyKeyInput) (rotation.VerifyKeyOutput, error) {
 	none := rotation.VerifyKeyOutput{}
 	if err := in.Target.Validate(); err != nil {
@@ -32,6 +35,9 @@ func (s VerifyKey) Run(ctx context.Context, in rotation.VerifyKeyInput) (rotatio
 	want, err := base64.StdEncoding.DecodeString(in.Key.Certificate)
 	if err != nil || len(want) == 0 {
 		return none, rotation.Errorf("Input.Invalid", "key.certificate is not a certificate in base64")
+	}
+	if in.ActiveKid == "" {
+		return s.stillInUse(ctx, in, want)
 	}
 	if in.ActiveKid != in.Key.Kid {
 		return none, rotation.Errorf("Key.NotInUse", "the active key of %s (%s) is %q, not %s", in.Target, in.Target.Label, in.ActiveKid, in.Key.Kid)
@@ -53,6 +59,19 @@ func (s VerifyKey) Run(ctx context.Context, in rotation.VerifyKeyInput) (rotatio
 		}
 	}
 	return rotation.VerifyKeyOutput{SHA256: rotation.Fingerprint(want)}, nil
+}
+
+// stillInUse is for the end of a wait that began after the switch: somebody may
+// have made another key active meanwhile.
+func (s VerifyKey) stillInUse(ctx context.Context, in rotation.VerifyKeyInput, certificate []byte) (rotation.VerifyKeyOutput, error) {
+	doc, err := s.Okta.Document(ctx, in.Target)
+	if err != nil {
+		return rotation.VerifyKeyOutput{}, err
+	}
+	if kid := doc.ActiveKid(); kid != in.Key.Kid {
+		return rotation.VerifyKeyOutput{}, rotation.Errorf("Target.Changed", "%s (%s) has the active key %s: it should be %s, so somebody else changed it while the rotation waited; nothing was changed now: see with the partner which certificate it has, and make that key active", in.Target, in.Target.Label, kid, in.Key.Kid)
+	}
+	return rotation.VerifyKeyOutput{SHA256: rotation.Fingerprint(certificate)}, nil
 }
 
 type metadataCertificate struct {

@@ -161,3 +161,24 @@ func TestVerificationRefusesAKeyThatIsNotTheActiveOne(t *testing.T) {
 		})
 	}
 }
+
+// At the end of a wait that began after the switch nothing is known of the
+// active key.
+func TestVerificationWithoutAnActiveKidReadsTheTarget(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			l, key := switchedLab(t, kind)
+			look := func() (rotation.VerifyKeyOutput, error) {
+				return steps.VerifyKey{Okta: l.okta}.Run(t.Context(), rotation.VerifyKeyInput{Target: l.target, Key: key})
+			}
+			out, err := look()
+			if err != nil || out.SHA256 != fingerprint(t, key.Certificate) {
+				t.Errorf("output %+v, %v", out, err)
+			}
+			wantCalls(t, l.org, l.operation("read"))
+			l.org.SetActiveKid(l.kind(), l.target.ID, oldKid)
+			_, err = look()
+			wantError(t, err, "Target.Changed", l.who()+" has the active key "+oldKid+": it should be "+key.Kid+", so somebody else changed it while the rotation waited; nothing was changed now: see with the partner which certificate it has, and make that key active")
+		})
+	}
+}

@@ -305,6 +305,11 @@ func (o *outcome) expected() expectation {
 		case "VerifyKey":
 			fail(v, "RolledBack")
 			e.restore = true
+		case "ReadActiveKey":
+			if v.failed == "Target.Changed" || v.failed == "Okta.NotFound" {
+				e.result = "Failed"
+			}
+			e.step, e.failure = v.state, v.failed
 		case "ConfirmSignIn":
 			switch {
 			case v.failed == "Approval.Rejected" || o.s.Silence == rotation.RollBackOnSilence && !e.resumed:
@@ -382,10 +387,14 @@ func (o *outcome) old() string {
 
 // checkOrg: the result fits what the org has now.
 func (o *outcome) checkOrg() {
-	if o.others {
-		return // what is active now is somebody else's doing
-	}
 	r := o.report
+	if o.others {
+		// What is active now is somebody else's doing, and nothing to claim.
+		if r.Result == "Completed" {
+			o.mistake("completed, and somebody else's key is active, %s", o.active)
+		}
+		return
+	}
 	kid := func(p *string) string {
 		if p == nil {
 			return ""
@@ -403,6 +412,8 @@ func (o *outcome) checkOrg() {
 		o.mistake("gave up, and %s is active, not %s", o.active, first)
 	case r.Result == "RolledBack" && (o.active != o.old() || o.active != kid(r.OldKid)):
 		o.mistake("rolled back, and %s is active, not %s", o.active, o.old())
+	case r.Result == "Failed" && o.expected().step == "ReadActiveKey":
+		// The target is gone, or another key is active: so it was told.
 	case r.Result == "Failed" && r.RollbackError == nil && o.active != first && o.active != o.old():
 		o.mistake("failed, nothing is said of the way back, and %s is active", o.active)
 	}
@@ -412,7 +423,7 @@ func (o *outcome) checkOrg() {
 	if r.Result == "Completed" && !r.Resumed && !o.succeeded("VerifyKey") {
 		o.mistake("completed without a look at the metadata")
 	}
-	if l := r.LeftBehind; l != nil && l.Kid == o.active {
+	if l := r.LeftBehind; l != nil && l.Kid == o.active && o.expected().failure != "Target.Changed" {
 		o.mistake("the active key %s is reported as left behind", l.Kid)
 	}
 	for _, k := range o.keys {
@@ -496,6 +507,9 @@ func (o *outcome) checkRestore() {
 		o.mistake("the way back: %t, want %t", got, want)
 	}
 	for _, a := range o.acts {
+		if in, ok := a.input.(rotation.UpdateKeyCredentialInput); ok && in.Back && in.Insist != (o.expected().failure == "Key.NotInUse") {
+			o.mistake("the way back after %q insists: %t", o.expected().failure, in.Insist)
+		}
 		if in, ok := a.input.(rotation.UpdateKeyCredentialInput); ok && in.Back && (in.ToKid != o.old() || in.FromKid == in.ToKid) {
 			o.mistake("the way back leads from %s to %s, not to %s", in.FromKid, in.ToKid, o.old())
 		}
@@ -516,7 +530,7 @@ func retries(state, name string) (class string, most int) {
 		return "event", 12
 	case strings.HasPrefix(state, "Announce"):
 		return "event", 4
-	case name == "Key.NotInUse" && (back || state == "VerifyKey"):
+	case name == "Key.NotInUse" && (back || state == "VerifyKey" || state == "UpdateKeyCredential"):
 		return "key", 4
 	case back && slices.Contains([]string{"Target.Changed", "Target.Drifted", "Target.Invalid", "Input.Invalid", "Okta.NotFound"}, name):
 		return "", 0
@@ -527,7 +541,7 @@ func retries(state, name string) (class string, most int) {
 	case name == "Okta.RateLimited":
 		return "rate", 8
 	case slices.Contains([]string{"Okta.Unavailable", "Secret.Unavailable", "CA.Unavailable", "Notify.Unavailable"}, name):
-		if state == "VerifyKey" {
+		if slices.Contains([]string{"VerifyKey", "UpdateKeyCredential", "ReadActiveKey"}, state) {
 			return "unavailable", 20
 		}
 		return "unavailable", 6
@@ -740,7 +754,7 @@ func (o *outcome) checkTransitions() {
 			if v.failed != "States.Timeout" {
 				budget += 2 // called off, or nobody can do that
 			}
-		case "ConfirmSignIn":
+		case "ConfirmSignIn", "ReadActiveKey":
 			budget++
 		case "SignInSilence":
 			budget++

@@ -86,6 +86,9 @@ func known() map[string]scenario {
 		"edited twice":                           p.with(func(s *scenario) { s.Edits = 2 }),
 		"edited too often":                       p.with(func(s *scenario) { s.Edits = 9 }),
 		"switched by somebody else meanwhile":    p.with(func(s *scenario) { s.OtherSwitch = 1 }),
+		"switched by somebody else in the wait":  after.with(func(s *scenario) { s.OtherSwitch = inTheWait }),
+		"switched by somebody, sign-in works":    signIn.with(func(s *scenario) { s.OtherSwitch = inTheWait }),
+		"switched by somebody, sign-in, silence": signIn.with(func(s *scenario) { s.OtherSwitch, s.SignIn = inTheWait, nil }),
 		"switched by somebody else afterwards":   after.with(rejected).with(func(s *scenario) { s.OtherSwitch = 2 }),
 	}
 }
@@ -96,9 +99,9 @@ var every = []fault{
 	{Name: "Okta.RateLimited"}, {Name: "Okta.Unavailable"}, {Name: "Okta.Unauthorized"}, {Name: "Lambda.Unknown", Plain: true}, {},
 	{Name: "Key.NotInUse", State: "UpdateKeyCredential RestoreKeyCredential VerifyKey VerifyOldKey"},
 	{Name: "Target.Edited", State: "UpdateKeyCredential"},
-	{Name: "Target.Changed", State: "UpdateKeyCredential RestoreKeyCredential"},
+	{Name: "Target.Changed", State: "UpdateKeyCredential RestoreKeyCredential ReadActiveKey"},
 	{Name: "Target.Drifted", State: "UpdateKeyCredential RestoreKeyCredential"},
-	{Name: "Okta.NotFound", State: "RestoreKeyCredential VerifyOldKey"},
+	{Name: "Okta.NotFound", State: "RestoreKeyCredential VerifyOldKey ReadActiveKey"},
 	{Name: "Certificate.Mismatch", State: "SignCsr CollectCertificate PublishCsr CloneCertificate"},
 }
 
@@ -256,7 +259,7 @@ func scenarios(states []string) *rapid.Generator[scenario] {
 			SignIn:        reactions(t, "signIn", confirms, confirms, rejects, failsTask),
 			Faults:        rapid.SliceOfN(faults, 0, 4).Draw(t, "faults"),
 			Edits:         rapid.SampledFrom([]int{0, 0, 0, 1, 4, 5}).Draw(t, "edits"),
-			OtherSwitch:   rapid.SampledFrom([]int{0, 0, 0, 0, 1, 2}).Draw(t, "other"),
+			OtherSwitch:   rapid.SampledFrom([]int{0, 0, 0, 0, 1, 2, inTheWait}).Draw(t, "other"),
 			Seed:          rapid.Uint64().Draw(t, "seed"),
 		}
 		s.OldDays = rapid.IntRange(1, 60).Draw(t, "oldDays")

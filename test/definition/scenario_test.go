@@ -53,7 +53,7 @@ type scenario struct {
 	// Edits is how often somebody edits the target before an attempt to switch.
 	Edits int
 	// OtherSwitch is before which attempt to switch, or to go back, somebody
-	// makes another key active; 0 for never.
+	// else makes another key active, counted from 1; or inTheWait.
 	OtherSwitch int
 
 	Seed uint64
@@ -109,6 +109,9 @@ func (s scenario) settings() rotation.Settings {
 	return p
 }
 
+// inTheWait is while a rotation waits after the switch.
+const inTheWait = -1
+
 // plain is a rotation in which nothing is out of the ordinary: in the order
 // before-switch, confirmed within an hour.
 func plain() scenario {
@@ -127,7 +130,7 @@ func (s scenario) with(change func(*scenario)) scenario {
 
 var functions = map[string]string{
 	"InspectTarget": "inspect-target", "GenerateCsr": "generate-csr", "SignCsr": "sign-csr", "PublishCsr": "publish-csr",
-	"CloneCertificate": "clone-certificate", "UpdateKeyCredential": "update-key-credential", "VerifyKey": "verify-key",
+	"CloneCertificate": "clone-certificate", "UpdateKeyCredential": "update-key-credential", "VerifyKey": "verify-key", "ReadActiveKey": "verify-key",
 	"RevokeCsr": "revoke-csr", "RequestUpload": "request-upload",
 	"ListApps": "list-apps", "StartRotations": "start-rotations", "ReportInventory": "report-inventory",
 }

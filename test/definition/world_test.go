@@ -311,7 +311,7 @@ func (w *world) inspect(in rotation.InspectTargetInput, c asl.Call) (rotation.In
 	active := *w.find(w.active)
 	out := rotation.InspectTargetOutput{
 		Target: w.target(), Policy: w.s.settings(), ActiveKey: active, UnusedKeys: []rotation.Key{}, SourceKeys: []rotation.Key{},
-		CloneFrom: in.CloneFrom, SharedWith: []rotation.Target{}, Digest: w.digest(),
+		CloneFrom: in.CloneFrom, SharedWith: []rotation.Target{}, Digest: w.digest(), LastUpdated: w.lastUpdated(),
 	}
 	out.Recent = active.NotAfter.Sub(now) > time.Duration(out.Policy.RotateBeforeDays)*rotation.Day
 	for i := range w.keys {
@@ -447,6 +447,9 @@ func (w *world) update(in rotation.UpdateKeyCredentialInput, c asl.Call) (rotati
 		return none, rotation.Errorf("Target.Changed", "somebody else changed it")
 	}
 	if !in.Back {
+		if in.LastUpdated != "updated for "+in.Digest {
+			w.mistake("%s: lastUpdated is %q", c.State, in.LastUpdated)
+		}
 		if w.edits < w.s.Edits {
 			w.edits++
 		}
@@ -457,6 +460,9 @@ func (w *world) update(in rotation.UpdateKeyCredentialInput, c asl.Call) (rotati
 	w.active = in.ToKid
 	return rotation.UpdateKeyCredentialOutput{ActiveKid: in.ToKid}, nil
 }
+
+// lastUpdated changes with the digest, and says with which.
+func (w *world) lastUpdated() string { return "updated for " + w.digest() }
 
 // theirs is a key that somebody has made in the admin console.
 func (w *world) theirs() string {
@@ -470,6 +476,18 @@ func (w *world) verify(in rotation.VerifyKeyInput, c asl.Call) (rotation.VerifyK
 	w.same(c, in.Target)
 	if in.Key.Certificate == "" {
 		w.mistake("%s: the key has no certificate", c.State)
+	}
+	if c.State == "ReadActiveKey" {
+		if in.ActiveKid != "" {
+			w.mistake("%s: the active kid is said to be %s", c.State, in.ActiveKid)
+		}
+		if w.s.OtherSwitch == inTheWait {
+			w.active, w.others = w.theirs(), true
+		}
+		if w.active != in.Key.Kid {
+			return rotation.VerifyKeyOutput{}, rotation.Errorf("Target.Changed", "somebody else changed it")
+		}
+		return rotation.VerifyKeyOutput{SHA256: "AA:BB"}, nil
 	}
 	if in.ActiveKid != in.Key.Kid || w.active != in.Key.Kid {
 		return rotation.VerifyKeyOutput{}, rotation.Errorf("Key.NotInUse", "the active key is %s", w.active)

@@ -41,7 +41,7 @@ func interferences() []interference {
 					g.t.Error(err)
 				}
 			},
-			before: "Failed", after: "Completed", says: "somebody else changed it",
+			before: "Failed", after: "Failed", says: "somebody else changed it",
 			elsewhere: true,
 		},
 		{

@@ -126,7 +126,22 @@ var mutants = []mutant{
 		`{"Condition": "{% $policy.uploadOrder = 'after-switch' %}", "Next": "RequestUpload"},`, `{"Condition": "{% false %}", "Next": "RequestUpload"},`,
 		faults("TestMatrix/^app_after-switch_confirm_local$/^$"),
 	},
+	{
+		"after a wait nobody looks at the active key", whatCompletedMeans, definition,
+		`{"Condition": "{% $switched %}", "Next": "ReadActiveKey"},`, `{"Condition": "{% $switched %}", "Next": "Report"},`,
+		faults("TestPeopleInterfere/^app_after-switch_confirm_local_an_admin_switches_the_key$"),
+	},
 
+	{
+		"a switch that is delivered after the way back is made", oldKeyElse, "internal/steps/update_key_credential.go",
+		`(digest != in.Digest || in.UpdatedSince(before.Field("lastUpdated")))`, `digest != in.Digest`,
+		unit("steps", "TestSwitchThatComesAgainAfterTheWayBackIsNotMade"),
+	},
+	{
+		"the way back believes an answer that may be old", oldKeyElse, "internal/steps/update_key_credential.go",
+		`case in.Back && in.Insist:`, `case in.Back && in.Insist && false:`,
+		unit("steps", "TestWayBackThatInsistsUpdatesWhereTheOldKidShows"),
+	},
 	{
 		"a rejection after the switch brings nothing back", oldKeyElse, definition,
 		`{"Condition": "{% $switched %}", "Assign": {"result": "RolledBack"}, "Next": "RestoreKeyCredential"},`,
@@ -135,7 +150,7 @@ var mutants = []mutant{
 	},
 	{
 		"an edit stops the way back", oldKeyElse, "internal/steps/update_key_credential.go",
-		`if !in.Back && digest != in.Digest {`, `if digest != in.Digest {`,
+		`if !in.Back && (digest != in.Digest || in.UpdatedSince(before.Field("lastUpdated"))) {`, `if digest != in.Digest || in.UpdatedSince(before.Field("lastUpdated")) {`,
 		unit("steps", "TestWayBackKeepsWhatSomebodyEditedSince"),
 	},
 	{
@@ -281,7 +296,7 @@ var mutants = []mutant{
 
 	{
 		"an edit since the inspection is passed over", comparison, "internal/steps/update_key_credential.go",
-		`if !in.Back && digest != in.Digest {`, `if false {`,
+		`if !in.Back && (digest != in.Digest || in.UpdatedSince(before.Field("lastUpdated"))) {`, `if false {`,
 		unit("steps", "TestTargetEditedSinceItsInspectionIsNotTouched"),
 	},
 	{

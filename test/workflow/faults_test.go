@@ -181,7 +181,7 @@ func TestAFaultThatStaysEndsTheRotation(t *testing.T) {
 		t.Run("at the switch the old key stays, "+string(kind), func(t *testing.T) {
 			t.Parallel()
 			s := either(t, kind)
-			s.p.Org.Fail(oktasim.Fault{ID: s.target.ID, Operation: o.replace, Kind: oktasim.FaultInternal, Times: 7})
+			s.p.Org.Fail(oktasim.Fault{ID: s.target.ID, Operation: o.replace, Kind: oktasim.FaultInternal, Times: 21})
 			r := s.rotate(nil)
 			r.answer("confirm", "")
 			report := r.end()

@@ -13,7 +13,7 @@ import (
 const (
 	pathDone         = `InspectTarget AnnounceStart AnyUnusedKeys RecognizeKey KeyIsOurs Report AnnounceEnd Outcome Completed`
 	pathAskedAgain   = `InspectTarget AnnounceStart AnyUnusedKeys RecognizeKey KeyIsOurs RequestUpload `
-	pathConfirmed    = pathAskedAgain + `Uploaded Report AnnounceEnd Outcome Completed`
+	pathConfirmed    = pathAskedAgain + `Uploaded ReadActiveKey Report AnnounceEnd Outcome Completed`
 	pathGoesBack     = pathAskedAgain + `NotConfirmed RestoreKeyCredential VerifyOldKey Report AnnounceEnd Outcome RolledBack`
 	pathLeftAsItIs   = pathAskedAgain + `NextMessage NotConfirmed Report AnnounceEnd Outcome GaveUp`
 	afterSwitchOrder = "after-switch"
@@ -22,9 +22,9 @@ const (
 func TestARotationThatDiedBeforeTheSignInWasConfirmedAsksAgain(t *testing.T) {
 	parallel(t)
 	for _, c := range []struct{ title, answer, result, path string }{
-		{"it works", "works", "Completed", `ConfirmSignIn Report AnnounceEnd Outcome Completed`},
+		{"it works", "works", "Completed", `ConfirmSignIn ReadActiveKey Report AnnounceEnd Outcome Completed`},
 		{"it does not", "roll-back", "RolledBack", `ConfirmSignIn RestoreKeyCredential VerifyOldKey Report AnnounceEnd Outcome RolledBack`},
-		{"silence changes nothing", "", "Completed", `ConfirmSignIn SignInSilence Report AnnounceEnd Outcome Completed`},
+		{"silence changes nothing", "", "Completed", `ConfirmSignIn SignInSilence ReadActiveKey Report AnnounceEnd Outcome Completed`},
 	} {
 		t.Run(c.title, func(t *testing.T) {
 			t.Parallel()
