@@ -11,24 +11,29 @@ import (
 )
 
 // TestLateDeliveries has Lambda deliver every step a second time: at once, and
-// after each later step of the rotation, and after its end.
+// after each later step of the rotation, and after its end. The approver answers
+// some hours after the mail, or some minutes, in which a late call of a step may
+// still be carried out.
 func TestLateDeliveries(t *testing.T) {
 	for _, s := range usual() {
-		t.Run(s.String(), func(t *testing.T) {
-			t.Parallel()
-			steps := deliveriesOf(t, s)
-			for _, d := range sample(doublings(steps)) {
-				t.Run(fmt.Sprintf("%s again after %s", d.twice, d.after), func(t *testing.T) {
-					outside := simulated.Prepare(t)
-					synctest.Test(t, func(t *testing.T) {
-						g := s.set(t, outside, nil)
-						defer g.leave()
-						g.Redeliver(d.twice.N, d.after.N)
-						s.meets(g, d.twice)
+		for _, answered := range []time.Duration{delay, 10 * time.Minute} {
+			t.Run(fmt.Sprintf("%s after %s", s, answered), func(t *testing.T) {
+				t.Parallel()
+				steps := deliveriesOf(t, s)
+				for _, d := range sample(doublings(steps)) {
+					t.Run(fmt.Sprintf("%s again after %s", d.twice, d.after), func(t *testing.T) {
+						outside := simulated.Prepare(t, s.ca)
+						synctest.Test(t, func(t *testing.T) {
+							g := s.set(t, outside, nil)
+							defer g.leave()
+							g.person.Delay = answered
+							g.Redeliver(d.twice.N, d.after.N)
+							s.meets(g, d.twice)
+						})
 					})
-				})
-			}
-		})
+				}
+			})
+		}
 	}
 }
 
@@ -47,7 +52,7 @@ func doublings(steps []simulated.Delivery) (all []doubling) {
 // deliveriesOf are the functions that a scenario's state machine calls.
 func deliveriesOf(t *testing.T, s scenario) (steps []simulated.Delivery) {
 	t.Helper()
-	outside := simulated.Prepare(t)
+	outside := simulated.Prepare(t, s.ca)
 	synctest.Test(t, func(t *testing.T) {
 		g := s.set(t, outside, nil)
 		defer g.leave()

@@ -27,7 +27,7 @@ func TestStopped(t *testing.T) {
 
 func (s scenario) isStopped(t *testing.T, at simulated.Call, later time.Duration) {
 	t.Helper()
-	outside := simulated.Prepare(t)
+	outside := simulated.Prepare(t, s.ca)
 	synctest.Test(t, func(t *testing.T) {
 		g := s.set(t, outside, nil)
 		defer g.leave()

@@ -23,67 +23,95 @@ import (
 	"keyturn/internal/ca"
 	"keyturn/internal/ca/configured"
 	"keyturn/internal/ca/kms"
+	"keyturn/internal/ca/kms/kmstest"
 	"keyturn/internal/ca/local"
 	"keyturn/internal/ca/stepca/stepcatest"
 	"keyturn/internal/rotation"
 )
 
-// The keys of the CAs are made once: making them is slow beside a rotation.
+// The CAs whose keys are not in a service are made once: making them is slow
+// beside a rotation.
 var (
-	localCAKey   = sync.OnceValue(newKey)
-	privateCAKey = sync.OnceValue(newKey)
-	teamCAKey    = sync.OnceValue(newKey)
+	localCA   = sync.OnceValue(func() *keptCA { return keep("Example Issuing CA") })
+	teamCA    = sync.OnceValue(func() *keptCA { return keep("Example Security Team") })
+	privateCA = sync.OnceValue(func() *keptCA { return keep("Example Private CA") })
 )
 
-func newKey() *ecdsa.PrivateKey {
+// keptCA is a CA whose key is in a secret, which has its certificate too.
+type keptCA struct {
+	key         *ecdsa.PrivateKey
+	certificate *x509.Certificate
+	secret      string
+}
+
+func keep(name string) *keptCA {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(err)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	must(err)
+	c := root(name, key)
+	secret, err := json.Marshal(map[string]string{
+		"key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})), "chain": chainPEM(c),
+	})
+	must(err)
+	return &keptCA{key, c, string(secret)}
+}
+
+// must is for what cannot fail.
+func must(err error) {
 	if err != nil {
 		panic(err)
 	}
-	return key
 }
 
-// found founds the company's CAs; those that take more to found only where the
-// stack uses them.
-func (w *World) found(t *testing.T, provider rotation.CertificateAuthority) {
+// found founds the company's CA, the stack's only one. Any other has issued no
+// certificate that is the target's.
+func (w *World) found(t *testing.T, provider rotation.CertificateAuthority, outside Outside) {
 	t.Helper()
 	w.env = map[string]string{
 		"CERTIFICATE_AUTHORITY": string(provider), "CA_SECRET_ARN": caSecret,
 		"KMS_CA_CHAIN": "/keyturn/kms-ca", "MANUAL_CA_CHAIN": "/keyturn/manual-ca",
 	}
-	key := w.kms.AddKey(kmstypes.KeySpecEccNistP256)
+	switch provider {
+	case rotation.AuthorityKMS:
+		w.foundKMS(t, outside.kms)
+	case rotation.AuthorityACMPCA:
+		w.wire.services["acm-pca"] = withKeyOf(outside.pca, outside.pca.Config())
+		w.env["ACM_PCA_ARN"] = outside.pca.AddCA(privateCA().key, ca.Chain{privateCA().certificate})
+		w.roots.AddCert(privateCA().certificate)
+	case rotation.AuthorityManual:
+		w.foundTeam(t)
+	case rotation.AuthorityStepCA:
+		w.foundStepCA()
+	default:
+		w.cloud.secrets[caSecret] = localCA().secret
+		w.roots.AddCert(localCA().certificate)
+	}
+}
+
+func (w *World) foundKMS(t *testing.T, service *kmstest.KMS) {
+	t.Helper()
+	w.wire.services["kms"] = withKeyOf(service, service.Config())
+	key := service.AddKey(kmstypes.KeySpecEccNistP256)
 	w.env["KMS_CA_KEY_ARN"] = key
 	signer, err := kms.NewSigner(t.Context(), awskms.NewFromConfig(w.config()), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kmsRoot := root(t, "Example KMS CA", signer)
-	w.cloud.parameters["/keyturn/kms-ca"] = chainPEM(kmsRoot)
-	localSecret, localRoot := keptCA(t, "Example Issuing CA", localCAKey())
-	w.cloud.secrets[caSecret] = localSecret
-	privateRoot := root(t, "Example Private CA", privateCAKey())
-	w.env["ACM_PCA_ARN"] = w.pca.AddCA(privateCAKey(), ca.Chain{privateRoot})
-	for _, c := range []*x509.Certificate{kmsRoot, localRoot, privateRoot} {
-		w.roots.AddCert(c)
-	}
-	switch provider {
-	case rotation.AuthorityManual:
-		w.foundTeam(t)
-	case rotation.AuthorityStepCA:
-		w.foundStepCA()
-	}
+	c := root("Example KMS CA", signer)
+	w.cloud.parameters["/keyturn/kms-ca"] = chainPEM(c)
+	w.roots.AddCert(c)
 }
 
 // foundTeam founds a security team that signs by hand.
 func (w *World) foundTeam(t *testing.T) {
 	t.Helper()
-	secret, teamRoot := keptCA(t, "Example Security Team", teamCAKey())
 	var err error
-	if w.team, err = local.New([]byte(secret), rand.Reader); err != nil {
+	if w.team, err = local.New([]byte(teamCA().secret), rand.Reader); err != nil {
 		t.Fatal(err)
 	}
-	w.cloud.parameters["/keyturn/manual-ca"] = chainPEM(teamRoot)
-	w.roots.AddCert(teamRoot)
+	w.cloud.parameters["/keyturn/manual-ca"] = chainPEM(teamCA().certificate)
+	w.roots.AddCert(teamCA().certificate)
 }
 
 // sign is what the team does with a request that somebody brings it, PEM in and
@@ -120,23 +148,6 @@ func (w *World) authorities() *configured.Authorities {
 
 func (w *World) getenv(name string) string { return w.env[name] }
 
-// keptCA is a CA whose key is in a secret: the secret, and its certificate.
-func keptCA(t *testing.T, name string, key *ecdsa.PrivateKey) (secret string, certificate *x509.Certificate) {
-	t.Helper()
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate = root(t, name, key)
-	text, err := json.Marshal(map[string]string{
-		"key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})), "chain": chainPEM(certificate),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text), certificate
-}
-
 // PEM is a certificate as text.
 func PEM(c *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
@@ -145,19 +156,14 @@ func PEM(c *x509.Certificate) []byte {
 func chainPEM(c *x509.Certificate) string { return string(PEM(c)) }
 
 // root makes a CA's certificate of its key.
-func root(t *testing.T, name string, key crypto.Signer) *x509.Certificate {
-	t.Helper()
+func root(name string, key crypto.Signer) *x509.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: day(-500), NotAfter: day(4000),
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, BasicConstraintsValid: true, IsCA: true, SubjectKeyId: []byte(name),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(err)
 	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(err)
 	return c
 }

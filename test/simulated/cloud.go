@@ -52,9 +52,6 @@ func (w *World) cloudServices() map[string]http.Handler {
 		"events":         jsonService(w.cloud.eventBridge),
 		"states":         jsonService(w.stepFunctions),
 		"lambda":         http.HandlerFunc(w.lambda),
-		"s3":             w.s3,
-		"kms":            withKeyOf(w.kms, w.kms.Config()),
-		"acm-pca":        withKeyOf(w.pca, w.pca.Config()),
 	}
 }
 

@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,7 +93,7 @@ func (w *World) start(name string) awslambda.Handler {
 	switch name {
 	case "inspect-target":
 		return withOkta(w, name, func(c *okta.Client) lambdastep.Step[rotation.InspectTargetInput, rotation.InspectTargetOutput] {
-			return steps.InspectTarget{Okta: c, Defaults: rotation.DefaultSettings([]string{Approver}), Now: time.Now}.Run
+			return steps.InspectTarget{Okta: c, Defaults: w.defaults(), Now: time.Now}.Run
 		})
 	case "generate-csr":
 		return withOkta(w, name, func(c *okta.Client) lambdastep.Step[rotation.GenerateCSRInput, rotation.GenerateCSROutput] {
@@ -148,7 +149,7 @@ func (w *World) start(name string) awslambda.Handler {
 		})
 	case "list-apps":
 		return withOkta(w, name, func(c *okta.Client) lambdastep.Step[inventory.ListAppsInput, inventory.ListAppsOutput] {
-			return scan.Apps{Okta: c, Bucket: w.bucket(), Defaults: rotation.DefaultSettings([]string{Approver}), Policy: w.policy, Now: time.Now}.Run
+			return scan.Apps{Okta: c, Bucket: w.bucket(), Defaults: w.defaults(), Policy: w.policy, Now: time.Now}.Run
 		})
 	case "start-rotations":
 		return lambdastep.Handler(name, &w.logs, func() (lambdastep.Step[inventory.StartRotationsInput, inventory.StartRotationsOutput], error) {
@@ -185,6 +186,14 @@ func (w *World) start(name string) awslambda.Handler {
 	panic("simulated: there is no function " + name)
 }
 
+// defaults are the settings that the stack's parameters say, as package wiring
+// reads them.
+func (w *World) defaults() rotation.Settings {
+	s := rotation.DefaultSettings([]string{Approver})
+	s.CertificateAuthority = rotation.CertificateAuthority(w.env["CERTIFICATE_AUTHORITY"])
+	return s
+}
+
 // bucket is the inventory's. S3 answers under a host of its own.
 func (w *World) bucket() bucket.Bucket {
 	c := w.config()
@@ -207,9 +216,16 @@ func timeoutOf(function string) time.Duration {
 // invoke calls a function: in a process that is warm, if there is one. The
 // failure is as Lambda tells it.
 func (w *World) invoke(ctx context.Context, state, function string, payload []byte) ([]byte, *asl.Failure) {
+	i := &invocation{state: state, function: function, dead: make(chan struct{})}
+	if caller, ok := ctx.Value(invocationKey{}).(*invocation); ok {
+		i.another = caller.another
+	}
 	process := function
-	if state == "DescribeAuthorities" {
-		process += " of discovery" // what is warm must not depend on what runs beside it
+	switch { // what is warm must not depend on what runs beside it
+	case state == "DescribeAuthorities":
+		process += " of discovery"
+	case i.another:
+		process += " of another"
 	}
 	w.mu.Lock()
 	handler := w.warm[process]
@@ -218,7 +234,6 @@ func (w *World) invoke(ctx context.Context, state, function string, payload []by
 	if handler == nil {
 		handler = w.start(function)
 	}
-	i := &invocation{state: state, function: function, dead: make(chan struct{})}
 	// What Step Functions gives up, Lambda goes on with.
 	ctx, cancel := context.WithTimeout(context.WithValue(context.WithoutCancel(ctx), invocationKey{}, i), timeoutOf(function))
 	defer cancel()
@@ -236,11 +251,12 @@ func (w *World) invoke(ctx context.Context, state, function string, payload []by
 		if i.killed() {
 			break
 		}
+		out := bytes.Clone(r.out) // the next call writes its answer there
 		w.mu.Lock()
 		w.warm[process] = handler
 		w.mu.Unlock()
 		if r.err == nil {
-			return r.out, nil
+			return out, nil
 		}
 		var failure messages.InvokeResponse_Error
 		if !errors.As(r.err, &failure) {

@@ -5,89 +5,19 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"keyturn/internal/partner"
 	"keyturn/internal/playground"
-	"keyturn/internal/rotation"
 )
-
-// Partner is the other side of the target: a real SAML library, which holds two
-// certificates. A user signs in after everything that may change whether that
-// works.
-type Partner struct {
-	partner.Partner
-
-	w  *World
-	mu sync.Mutex
-	// tried are the sign-ins so far, by what decides how they end: the target's
-	// document, and how many certificates were uploaded.
-	tried   map[string]error
-	uploads int
-	// lockedOut says after what a user could not sign in.
-	lockedOut []string
-}
-
-func newPartner(w *World) *Partner {
-	p := &Partner{w: w, tried: map[string]error{}}
-	if w.Target.Kind == rotation.KindIDP {
-		p.Partner = partner.ForIDP(w.Org, w.Target.ID, partner.Options{})
-	} else {
-		p.Partner = partner.ForApp(w.Org, w.Target.ID, partner.Options{})
-	}
-	return p
-}
-
-// upload gives the partner the certificate that came with a mail.
-func (p *Partner) upload(ctx context.Context, certPEM []byte) {
-	if err := p.Upload(certPEM); err != nil {
-		panic(err) // a mail of ours brought it
-	}
-	p.mu.Lock()
-	p.uploads++
-	p.mu.Unlock()
-	p.look(ctx, "upload")
-}
-
-// SignsIn has a user sign in, and tells why that did not work.
-func (p *Partner) SignsIn(ctx context.Context) error {
-	p.mu.Lock()
-	state := fmt.Sprintf("%d %s", p.uploads, p.w.Document())
-	err, known := p.tried[state]
-	p.mu.Unlock()
-	if known {
-		return err
-	}
-	err = p.SignIn(ctx)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.tried[state] = err
-	return err
-}
-
-func (p *Partner) look(ctx context.Context, after string) {
-	if !p.w.Exists() {
-		return
-	}
-	if err := p.SignsIn(ctx); err != nil {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.lockedOut = append(p.lockedOut, after+": "+err.Error())
-	}
-}
-
-// LockedOut says after what users could not sign in, and why.
-func (p *Partner) LockedOut() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]string{}, p.lockedOut...)
-}
 
 // Person is an approver, who reads mails and answers their links.
 type Person struct {
@@ -96,12 +26,30 @@ type Person struct {
 	Address string
 	// Delay passes between a mail and its answer.
 	Delay time.Duration
-	// Answers gives the decision to a mail: "confirm", "reject", or "" for none.
+	// Answers gives the decision to a mail: one of those below, or "" for none.
 	Answers func(m Mail) string
+	// Imports has the person import Okta's metadata at the partner: after the
+	// switch instead of the certificate, and before it besides.
+	Imports bool
 	// Pages are what the person has seen, by heading.
 	pages []string
-	mu    sync.Mutex
+	// refused are files from the page that the partner did not take.
+	refused []error
+	mu      sync.Mutex
 }
+
+// What a person decides. All but Reject do what is asked for.
+const (
+	Confirm  = "confirm"   // uploaded; sign-in works
+	Reject   = "reject"    // it cannot be done
+	Plan     = "plan"      // uploaded; Okta is to switch in some hours
+	CallOff  = "call-off"  // as Plan, which is then called off, and confirmed when asked again
+	RollBack = "roll-back" // uploaded; sign-in does not work
+	Leave    = "leave"     // uploaded; what comes then is not answered
+)
+
+// planned is what a person plans ahead.
+const planned = 5 * time.Hour
 
 // patience is how often a person tries a page that fails.
 const patience = 30
@@ -169,22 +117,79 @@ func (p *Person) do(ctx context.Context, v playground.Visitor, link string, show
 	if strings.Contains(shown.HTML, `name="name"`) {
 		name = "the SSO team" // the link names nobody
 	}
-	if decision != "confirm" {
-		return v.Answer(ctx, link, decision, name, "simulated")
-	}
-	if strings.Contains(shown.HTML, `value="hand-in"`) {
+	asks := func(answer string) bool { return strings.Contains(shown.HTML, `value="`+answer+`"`) }
+	switch {
+	case asks("call-off"):
+		if decision != CallOff {
+			return shown, nil // the plan stands
+		}
+		return v.Answer(ctx, link, "call-off", name, "simulated")
+	case asks("works"):
+		switch decision {
+		case Leave:
+			return shown, nil
+		case RollBack:
+			return v.Answer(ctx, link, "roll-back", name, "simulated")
+		}
+		return v.Answer(ctx, link, "works", name, "simulated")
+	case decision == Reject:
+		return v.Answer(ctx, link, "reject", name, "simulated")
+	case asks("hand-in"):
 		csr, page, err := p.file(ctx, v, link, m, "CERTIFICATE REQUEST", "request.csr")
 		if csr == nil {
 			return page, err
 		}
 		return v.HandIn(ctx, link, p.World.sign(ctx, csr), name, "simulated")
 	}
-	certificate, page, err := p.file(ctx, v, link, m, "CERTIFICATE", "certificate.pem")
-	if certificate == nil {
+	if page, err := p.upload(ctx, v, link, m, asks("plan")); err != nil || page.Status != http.StatusOK {
 		return page, err
 	}
-	p.World.Partner.upload(ctx, certificate)
-	return v.Answer(ctx, link, decision, name, "simulated")
+	if decision == Plan || decision == CallOff && !strings.Contains(shown.HTML, "called the planned switch off") {
+		at := time.Now().UTC().Add(planned)
+		return v.Post(ctx, link, url.Values{
+			"form": {formOf(shown)}, "decision": {"plan"}, "name": {name}, "comment": {"simulated"},
+			"date": {at.Format(time.DateOnly)}, "time": {at.Format("15:04")}, "zone": {"UTC"},
+		})
+	}
+	return v.Answer(ctx, link, "confirm", name, "simulated")
+}
+
+var formPattern = regexp.MustCompile(`name="form"[^>]*value="([^"]*)"`)
+
+func formOf(page playground.Page) string {
+	m := formPattern.FindStringSubmatch(page.HTML)
+	if m == nil {
+		return ""
+	}
+	return html.UnescapeString(m[1])
+}
+
+// upload gives the partner what Okta is to use, or uses already. The page is
+// one that failed, if any did.
+func (p *Person) upload(ctx context.Context, v playground.Visitor, link string, m Mail, before bool) (playground.Page, error) {
+	if p.Imports {
+		page, err := v.Open(ctx, link+"/metadata.xml")
+		if err != nil || page.Status != http.StatusOK {
+			return page, err
+		}
+		if before {
+			_, err = certificatesIn([]byte(page.HTML))
+		} else {
+			err = p.World.Partner.imports(ctx, []byte(page.HTML))
+		}
+		if err != nil {
+			p.refuse(err)
+		}
+		if err != nil || !before {
+			return page, err
+		}
+	}
+	certificate, page, err := p.file(ctx, v, link, m, "CERTIFICATE", "certificate.pem")
+	if certificate != nil {
+		p.World.Partner.upload(ctx, certificate)
+		page.Status = http.StatusOK
+	}
+	return page, err
 }
 
 // file is a file of the mail, or behind the link; nil where the page does not
@@ -200,6 +205,21 @@ func (p *Person) file(ctx context.Context, v playground.Visitor, link string, m 
 		return nil, page, err
 	}
 	return []byte(page.HTML), page, nil
+}
+
+// refuse notes what the partner does not take: it is tried again later, as a
+// page that fails.
+func (p *Person) refuse(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refused = append(p.refused, err)
+}
+
+// Refused is why the partner did not take what the page gave.
+func (p *Person) Refused() []error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]error{}, p.refused...)
 }
 
 func (p *Person) saw(page playground.Page) {

@@ -20,6 +20,7 @@ type started struct {
 
 	machine, name, input string
 	at                   time.Time
+	began                Began
 }
 
 // begin starts an execution, once for each name: a second start of one that
@@ -36,7 +37,8 @@ func (w *World) begin(m *asl.Machine, arn, name string, input []byte) (*started,
 			return nil, &refusal{"ExecutionAlreadyExists", name}
 		}
 	}
-	e := &started{w.runner.Start(context.Background(), m, asl.Start{MachineARN: arn, Name: name, Input: input}), arn, name, string(input), time.Now()}
+	began := Began{w.Kids(), len(w.Partner.LockedOut())}
+	e := &started{w.runner.Start(context.Background(), m, asl.Start{MachineARN: arn, Name: name, Input: input}), arn, name, string(input), time.Now(), began}
 	w.executions = append(w.executions, e)
 	return e, nil
 }

@@ -90,15 +90,19 @@ type wire struct {
 	until   time.Time // of an Outage
 	counted map[Call]int
 	calls   []Call
-	// before and effects hear of a call before and after it has its effect.
-	before, effects func(Call)
+	// before hear of a call before it has its effect, effects after that.
+	before  []func(Call)
+	effects func(Call)
 }
 
 // invocation is one call of a function.
 type invocation struct {
 	state, function string
-	dead            chan struct{} // closed when its process is killed
-	once            sync.Once
+	// another is that of another target's rotation, whose calls do not count, and
+	// do not fail.
+	another bool
+	dead    chan struct{} // closed when its process is killed
+	once    sync.Once
 }
 
 func (i *invocation) kill() { i.once.Do(func() { close(i.dead) }) }
@@ -118,9 +122,12 @@ var errKilled = errors.New("the process is dead")
 
 // next counts a call and gives the fault that hits it.
 func (w *wire) next(i *invocation, service, name string) (Call, *Fault) {
+	if i.another {
+		return Call{State: i.state, Function: i.function, Service: service, Name: name}, nil
+	}
 	c, f := w.note(i, service, name)
-	if w.before != nil {
-		w.before(c)
+	for _, hear := range w.before {
+		hear(c)
 	}
 	return c, f
 }

@@ -68,19 +68,32 @@ const (
 // Start is when a world begins.
 var Start = time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
 
-// Outside is what a world needs from outside its bubble.
+// Outside is what a world needs from outside its bubble: services that are
+// real servers. Nil are those that the world does not use.
 type Outside struct {
 	kms *kmstest.KMS
 	pca *acmpcatest.PCA
 	s3  *buckettest.Server
 }
 
-// Prepare makes what cannot be made inside a bubble.
-func Prepare(t *testing.T) Outside {
+// Prepare makes what cannot be made inside a bubble, for a stack with a CA.
+func Prepare(t *testing.T, provider rotation.CertificateAuthority) (o Outside) {
 	t.Helper()
-	s3 := buckettest.New(t)
-	_ = s3.Bucket(bucketName)
-	return Outside{kmstest.New(t), acmpcatest.New(t), s3}
+	switch provider {
+	case rotation.AuthorityKMS:
+		o.kms = kmstest.New(t)
+	case rotation.AuthorityACMPCA:
+		o.pca = acmpcatest.New(t)
+	}
+	return o
+}
+
+// WithBucket makes the inventory's bucket besides, which discovery needs.
+func (o Outside) WithBucket(t *testing.T) Outside {
+	t.Helper()
+	o.s3 = buckettest.New(t)
+	_ = o.s3.Bucket(bucketName)
+	return o
 }
 
 // Options are a world's differences from the usual one.
@@ -91,6 +104,9 @@ type Options struct {
 	// Channel is how the approvers are asked: Approver by mail, or Chat, or
 	// Topic; empty: by mail.
 	Channel string
+	// Shared has another target, the source, have the same key, which is older
+	// than both.
+	Shared bool
 	// Fault is the call that fails; nil for none.
 	Fault *Fault
 	// Policy is what is deployed, JSON; empty for none. Discovery goes by it.
@@ -102,12 +118,13 @@ type World struct {
 	Org    *oktasim.Org
 	Target rotation.Target
 	OldKid string
+	// Source is another target with the same key, from which the target's
+	// rotations take their new one; nil without.
+	Source *rotation.Target
 	// Before is the target's document as it was.
 	Before  []byte
 	Partner *Partner
 
-	kms     *kmstest.KMS
-	pca     *acmpcatest.PCA
 	team    *local.Authority // signs by hand
 	s3      *buckettest.Server
 	channel string
@@ -167,30 +184,34 @@ const linkKey = "k3y-of-all-links-that-nobody-may-ever-see-0123456789abcdefghijk
 func New(t *testing.T, outside Outside, o Options) *World {
 	t.Helper()
 	time.Sleep(time.Until(Start))
-	w := &World{kms: outside.kms, pca: outside.pca, s3: outside.s3, channel: o.Channel, policy: json.RawMessage(o.Policy), warm: map[string]awslambda.Handler{}, roots: x509.NewCertPool()}
+	w := &World{s3: outside.s3, channel: o.Channel, policy: json.RawMessage(o.Policy), warm: map[string]awslambda.Handler{}, roots: x509.NewCertPool()}
 	unlimited := oktasim.Limits{Apps: oktasim.Unlimited, App: oktasim.Unlimited, API: oktasim.Unlimited}
 	w.Org = oktasim.New(oktasim.Options{
 		APIToken: Token, Limits: unlimited, BaseURL: "https://" + orgHost,
 		Now: func() time.Time { return time.Now().Add(time.Duration(w.skew.Load())) },
 	})
 	w.wire = &wire{org: w.Org, fault: o.Fault, counted: map[Call]int{}}
-	w.cloud = &cloud{heard: make(chan Mail, 10000), parameters: map[string]string{}, secrets: map[string]string{
+	w.cloud = &cloud{heard: make(chan Mail, 200), parameters: map[string]string{}, secrets: map[string]string{
 		oktaSecret: `{"apiToken":"` + Token + `"}`, linkKeySecret: linkKey, chatSecret: webhook,
 	}}
 	w.wire.services = w.cloudServices()
+	if w.s3 != nil {
+		w.wire.services["s3"] = w.s3
+	}
 	if o.CA == "" {
 		o.CA = rotation.AuthorityLocal
 	}
-	w.found(t, o.CA)
+	w.found(t, o.CA, outside)
 
-	old := oktasim.NewKey(oktasim.KeySpec{Created: day(-700), NotAfter: day(40)})
+	old := oldKey()
 	w.OldKid = old.Kid
-	w.Target = rotation.Target{Kind: o.Kind}
-	if o.Kind == rotation.KindIDP {
-		w.Target.ID = w.Org.AddIDP(oktasim.IDPSpec{Label: "Contractors", Created: day(-700), Key: old, Raw: richIDP})
-	} else {
-		w.Target.ID = w.Org.AddApp(oktasim.AppSpec{Label: "Payroll", Created: day(-700), Key: old, Raw: richApp})
+	created := day(-700)
+	if o.Shared {
+		created = day(-600)
+		source := w.add(o.Kind, SourceLabel, created, old)
+		w.Source = &source
 	}
+	w.Target = w.add(o.Kind, map[rotation.Kind]string{rotation.KindApp: "Payroll", rotation.KindIDP: "Contractors"}[o.Kind], created, old)
 	w.Before = w.Document()
 	w.Partner = newPartner(w)
 	w.wire.effects = func(c Call) {
@@ -203,14 +224,31 @@ func New(t *testing.T, outside Outside, o Options) *World {
 	return w
 }
 
+// SourceLabel is the source's.
+const SourceLabel = "The other one"
+
+// add adds a target to the org.
+func (w *World) add(kind rotation.Kind, label string, created time.Time, key *oktasim.Key) rotation.Target {
+	if kind == rotation.KindIDP {
+		return rotation.Target{Kind: kind, ID: w.Org.AddIDP(oktasim.IDPSpec{Label: label, Created: created, Key: key, Raw: richIDP})}
+	}
+	return rotation.Target{Kind: kind, ID: w.Org.AddApp(oktasim.AppSpec{Label: label, Created: created, Key: key, Raw: richApp})}
+}
+
+// oldKey is the key that every target has at first: a certificate takes longer
+// to make than most of a rotation.
+var oldKey = sync.OnceValue(func() *oktasim.Key {
+	return oktasim.NewKey(oktasim.KeySpec{Created: day(-700), NotAfter: day(40)})
+})
+
 func day(n int) time.Time { return Start.AddDate(0, 0, n) }
 
 // Documents with what no struct knows: a switch must leave all of it.
 const (
-	richApp = `{"profile":{"costCenter":12345678901234567890,"ratio":1.0},"features":["PUSH_NEW_USERS"],` +
+	richApp = `{"profile":{"costCenter":12345678901234567890,"ratio":1.0},"credentials":{"signing":{"use":"sig","lastRotated":"2025-01-02T03:04:05.000Z"}},"features":["PUSH_NEW_USERS"],` +
 		`"settings":{"notes":{"admin":"Tier 1 \/ ext. 4711"},"app":{"useScim":true},` +
 		`"signOn":{"attributeStatements":[{"type":"EXPRESSION","name":"email","values":["user.email"]}]}},"vendorExtension":{"thresholds":[0.10,2.50e2]}}`
-	richIDP = `{"protocol":{"relayState":{"format":"FROM_URL"},"settings":{"participateSlo":true}},"policy":{"maxClockSkew":60000},"vendorExtension":{"weight":1.50}}`
+	richIDP = `{"protocol":{"relayState":{"format":"FROM_URL"},"credentials":{"signing":{"use":"sig"}},"settings":{"participateSlo":true}},"policy":{"maxClockSkew":60000},"vendorExtension":{"weight":1.50}}`
 )
 
 // definition is a state machine as template.yaml deploys it.
@@ -258,6 +296,8 @@ func functionName(logicalID string) string {
 // task is one attempt of a task of the state machine.
 func (w *World) task(ctx context.Context, c asl.Call) (json.RawMessage, error) {
 	i := &invocation{state: c.State, function: "rotation", dead: make(chan struct{})}
+	i.another = w.Source != nil && strings.Contains(c.Name, w.Source.ID)
+	ctx = context.WithValue(ctx, invocationKey{}, i)
 	var service, name string
 	var effect func() (json.RawMessage, *asl.Failure)
 	switch {
@@ -338,12 +378,24 @@ func (w *World) deliver(ctx context.Context, c asl.Call) (json.RawMessage, *asl.
 	return result, nil
 }
 
+// At has something happen right before a call.
+func (w *World) At(at Call, does func()) {
+	w.wire.before = append(w.wire.before, func(c Call) {
+		if c == at {
+			does()
+		}
+	})
+}
+
+// AtState has something happen when the state machine first calls a state's
+// function.
+func (w *World) AtState(state string, does func()) {
+	w.At(Call{State: state, Function: "rotation", Service: "lambda", Name: "Invoke", N: 1}, does)
+}
+
 // StopAt has somebody stop the newest execution some time after a call.
 func (w *World) StopAt(at Call, later time.Duration) {
-	w.wire.before = func(c Call) {
-		if c != at {
-			return
-		}
+	w.At(at, func() {
 		w.mu.Lock()
 		e := w.executions[len(w.executions)-1]
 		w.mu.Unlock()
@@ -352,7 +404,7 @@ func (w *World) StopAt(at Call, later time.Duration) {
 			return
 		}
 		time.AfterFunc(later, e.Stop)
-	}
+	})
 }
 
 // MoveOrgClock has the org's clock jump.
@@ -417,6 +469,9 @@ func (w *World) putEvents(arguments json.RawMessage) json.RawMessage {
 
 // Report is a rotation's end.
 type Report struct {
+	// Execution is its ARN, and Began how the world was when it began.
+	Execution string `json:"-"`
+	Began     Began  `json:"-"`
 	// Status is what Step Functions calls it: SUCCEEDED, FAILED or ABORTED.
 	Status string `json:"-"`
 	// Transitions are those that AWS bills.
@@ -433,13 +488,37 @@ type Report struct {
 	Signing    *rotation.Decision `json:"signing"`
 }
 
+// Began is what a rotation may have found, and is not its own doing.
+type Began struct {
+	// Kids are the target's keys.
+	Kids []string
+	// LockedOut is how often users could not sign in before.
+	LockedOut int
+}
+
 // Problem is an error as the report tells it.
 type Problem struct{ Step, Name, Message string }
 
 // Begin starts a rotation of the target with a policy, nil for the default one.
 func (w *World) Begin(t *testing.T, policy map[string]any) *asl.Execution {
 	t.Helper()
-	input := map[string]any{"target": map[string]any{"kind": w.Target.Kind, "id": w.Target.ID}}
+	return w.beginOf(t, w.Target, w.Source, policy)
+}
+
+// Publish has a rotation of the source make its new key, and be stopped by hand
+// when it waits for the upload.
+func (w *World) Publish(t *testing.T, policy map[string]any) {
+	t.Helper()
+	e := w.beginOf(t, *w.Source, nil, policy)
+	time.AfterFunc(time.Hour, e.Stop)
+}
+
+func (w *World) beginOf(t *testing.T, target rotation.Target, source *rotation.Target, policy map[string]any) *asl.Execution {
+	t.Helper()
+	input := map[string]any{"target": map[string]any{"kind": target.Kind, "id": target.ID}}
+	if source != nil {
+		input["cloneFrom"] = map[string]any{"kind": source.Kind, "id": source.ID}
+	}
 	if policy != nil {
 		input["policy"] = policy
 	}
@@ -447,7 +526,7 @@ func (w *World) Begin(t *testing.T, policy map[string]any) *asl.Execution {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := w.begin(w.machine, machineARN, fmt.Sprintf("%s-%s-%d", w.Target.Kind, w.Target.ID, len(w.all())), body)
+	e, err := w.begin(w.machine, machineARN, fmt.Sprintf("%s-%s-%d", target.Kind, target.ID, len(w.all())), body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -501,7 +580,10 @@ func (w *World) End(t *testing.T, e *asl.Execution) Report {
 			t.Errorf("the execution ended %s with %q %q, which is no report: %v", result.Status, result.Error, text, err)
 		}
 	}
-	r.Status, r.Transitions = result.Status, result.Transitions
+	r.Status, r.Transitions, r.Execution = result.Status, result.Transitions, e.ARN()
+	if s := w.execution(e.ARN()); s != nil {
+		r.Began = s.began
+	}
 	return r
 }
 
@@ -553,6 +635,17 @@ func (w *World) Key(kid string) *oktasim.Key {
 		}
 	}
 	return nil
+}
+
+// Kids are those of all keys of the target.
+func (w *World) Kids() (kids []string) {
+	if !w.Exists() {
+		return nil
+	}
+	for _, k := range w.Org.Keys(string(w.Target.Kind), w.Target.ID) {
+		kids = append(kids, k.Kid)
+	}
+	return kids
 }
 
 // Verifies tells whether a key's certificate is the CA's, and is valid.
