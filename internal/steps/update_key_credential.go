@@ -77,8 +77,12 @@ func (s UpdateKeyCredential) Run(ctx context.Context, in rotation.UpdateKeyCrede
 	if err != nil {
 		return none, err
 	}
-	if after.ActiveKid() != in.ToKid {
-		return none, rotation.Errorf("Key.NotInUse", "Okta accepted the update of %s (%s), but its active key is %s and not %s", in.Target, in.Target.Label, after.ActiveKid(), in.ToKid)
+	if kid := after.ActiveKid(); kid != in.ToKid {
+		if at := after.Field("lastUpdated"); !in.Back && at != before.Field("lastUpdated") {
+			return none, rotation.Errorf("Okta.Invalid", "Okta accepted the update of %s (%s), and says that it was updated at %s, but its active key is %s and not %s", in.Target, in.Target.Label, at, kid, in.ToKid)
+		}
+		// The answer may be older than the update.
+		return none, rotation.Errorf("Key.NotInUse", "Okta accepted the update of %s (%s), but its active key is %s and not %s", in.Target, in.Target.Label, kid, in.ToKid)
 	}
 	differences, err := okta.Differences(before, after)
 	if err != nil {

@@ -360,8 +360,31 @@ func TestUpdateThatOktaAcceptsAndIgnoresIsAnError(t *testing.T) {
 		}
 		l.org.DriftOnPut(l.kind(), l.target.ID, path, `"`+oldKid+`"`)
 		_, err := l.update(in)
-		wantError(t, err, "Key.NotInUse", "Okta accepted the update of "+l.who()+", but its active key is "+oldKid+" and not "+in.ToKid)
+		at := gjson.GetBytes(l.document(), "lastUpdated").String()
+		wantError(t, err, "Okta.Invalid", "Okta accepted the update of "+l.who()+", and says that it was updated at "+at+", but its active key is "+oldKid+" and not "+in.ToKid)
 	})
+}
+
+// Okta may answer with what it had before the update: that passes.
+func TestAnswerThatIsOlderThanTheUpdateIsAskedForAgain(t *testing.T) {
+	for _, stale := range []int{3, 4} { // read, update, read, and read again
+		forBothKinds(t, func(t *testing.T, l *lab) {
+			key := l.published()
+			in, before := l.due(key, now.Add(-time.Minute)), string(l.document())
+			answers := 0
+			l.okta = l.rewriting("/"+l.target.ID, func(body string) string {
+				if answers++; answers <= stale {
+					return before
+				}
+				return body
+			})
+			_, err := l.update(in)
+			wantError(t, err, "Key.NotInUse", "Okta accepted the update of "+l.who()+", but its active key is "+oldKid+" and not "+key.Kid)
+			out, err := l.update(in)
+			wantOutput(t, out, err, key.Kid, stale == 3)
+			wantOnlyKid(t, []byte(before), l.document(), oldKid, key.Kid)
+		})
+	}
 }
 
 // interruptedSwitch makes the switch and fails before the comparison.
