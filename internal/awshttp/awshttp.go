@@ -1,5 +1,6 @@
-// Package awshttp is the HTTP client below every client of the AWS SDK: the
-// SDK's own, without a race that closes a connection while its answer is read.
+// Package awshttp is the HTTP client below the functions' clients of the AWS SDK,
+// and those of the local AWS: the SDK's own, without a race that closes a
+// connection while its answer is read.
 //
 // When a server has answered, smithy-go closes the request's body, which
 // net/http may still be reading to see that it has ended. A closed body of

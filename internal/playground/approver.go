@@ -94,6 +94,16 @@ func (p Page) Text() string {
 	return html.UnescapeString(strings.Join(strings.Fields(tagPattern.ReplaceAllString(body, " ")), " "))
 }
 
+// Form is the token of the form that the page shows, which goes with an answer;
+// empty where it shows none.
+func (p Page) Form() string {
+	m := fieldPattern.FindStringSubmatch(p.HTML)
+	if m == nil {
+		return ""
+	}
+	return html.UnescapeString(m[1])
+}
+
 // Visitor opens pages behind links and sends their forms.
 type Visitor struct {
 	// Client is what the pages are reached with.
@@ -129,11 +139,11 @@ func (v Visitor) answer(ctx context.Context, link string, fields url.Values, fil
 	if err != nil {
 		return shown, err
 	}
-	field := fieldPattern.FindStringSubmatch(shown.HTML)
-	if field == nil {
+	token := shown.Form()
+	if token == "" {
 		return shown, fmt.Errorf("playground: the page (status %d) has no form: %s", shown.Status, shown.Text())
 	}
-	fields.Set("form", html.UnescapeString(field[1]))
+	fields.Set("form", token)
 	if !strings.Contains(shown.HTML, `enctype="multipart/form-data"`) {
 		return v.Post(ctx, link, fields)
 	}

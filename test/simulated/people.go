@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"html"
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -93,7 +91,7 @@ func (p *Person) read(ctx context.Context, m Mail) {
 	for range patience {
 		shown, err := visitor.Open(ctx, link)
 		if err == nil && shown.Status < http.StatusInternalServerError {
-			if !strings.Contains(shown.HTML, `name="form"`) {
+			if shown.Form() == "" {
 				p.saw(shown)
 				return // nothing is asked any more
 			}
@@ -147,21 +145,11 @@ func (p *Person) do(ctx context.Context, v playground.Visitor, link string, show
 	if decision == Plan || decision == CallOff && !strings.Contains(shown.HTML, "called the planned switch off") {
 		at := time.Now().UTC().Add(planned)
 		return v.Post(ctx, link, url.Values{
-			"form": {formOf(shown)}, "decision": {"plan"}, "name": {name}, "comment": {"simulated"},
+			"form": {shown.Form()}, "decision": {"plan"}, "name": {name}, "comment": {"simulated"},
 			"date": {at.Format(time.DateOnly)}, "time": {at.Format("15:04")}, "zone": {"UTC"},
 		})
 	}
 	return v.Answer(ctx, link, "confirm", name, "simulated")
-}
-
-var formPattern = regexp.MustCompile(`name="form"[^>]*value="([^"]*)"`)
-
-func formOf(page playground.Page) string {
-	m := formPattern.FindStringSubmatch(page.HTML)
-	if m == nil {
-		return ""
-	}
-	return html.UnescapeString(m[1])
 }
 
 // upload gives the partner what Okta is to use, or uses already. The page is

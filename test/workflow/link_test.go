@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -47,17 +46,15 @@ func (s *scene) visit(method, link, body string) (status int, header http.Header
 	return response.StatusCode, response.Header, string(content)
 }
 
-var formField = regexp.MustCompile(`name="form" value="([^"]*)"`)
-
 // form is the hidden field of the page behind a link.
 func (s *scene) form(link string) string {
 	s.t.Helper()
-	_, _, page := s.visit(http.MethodGet, link, "")
-	field := formField.FindStringSubmatch(page)
-	if field == nil {
-		s.t.Fatalf("the page has no form: %s", page)
+	_, _, text := s.visit(http.MethodGet, link, "")
+	form := playground.Page{HTML: text}.Form()
+	if form == "" {
+		s.t.Fatalf("the page has no form: %s", text)
 	}
-	return field[1]
+	return form
 }
 
 // sealer opens and makes links as the stack does.
