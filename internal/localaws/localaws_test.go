@@ -72,7 +72,10 @@ func recorded(m *testing.M) int {
 
 func deployed(ctx context.Context) (*Cloud, map[string]string, error) {
 	// A half hour for an answer, in the state machine's own time, is 1.8 s.
-	cloud, err := Start(ctx, Options{WaitScale: 0.01, CallbackScale: 0.001})
+	cloud, err := Start(ctx, Options{
+		WaitScale: 0.01, CallbackScale: 0.001,
+		CallbackTimes: map[time.Duration]time.Duration{1000 * time.Hour: 50 * time.Millisecond},
+	})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -207,6 +210,14 @@ func TestCloud(t *testing.T) {
 
 	t.Run("a callback nobody answers times out after an expression's seconds", func(t *testing.T) {
 		execution := start(t, cloud, outputs, `{"to": "c@example.com", "minutes": 1}`)
+		got := outcome(t, cloud, execution)
+		if want := `SUCCEEDED {"answer":"none"}`; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	})
+
+	t.Run("a callback's time-out may be given one by one", func(t *testing.T) {
+		execution := start(t, cloud, outputs, `{"to": "f@example.com", "minutes": 60000}`) // an hour by the scale
 		got := outcome(t, cloud, execution)
 		if want := `SUCCEEDED {"answer":"none"}`; got != want {
 			t.Errorf("%s, want %s", got, want)
