@@ -53,12 +53,12 @@ func (o *Org) SeedDemo() Demo {
 			"vendorExtension":{"schema":"v2","thresholds":[0.10,1.00,2.50e2],"nested":{"enabled":true,"label":"R\u00e9gion \u2013 EMEA"}}}`),
 	})
 	d.AfterSwitchApp = o.AddApp(AppSpec{
-		Label: "Payroll (Zürich)", Name: "example_payrollzrich_1", Created: now.AddDate(-3, 0, 0), Key: expiring(31, 3),
+		Label: "Payroll (Zürich)", Name: "example_payrollzrich_1", Created: now.AddDate(-3, 0, 0), Key: expiring(29, 3),
 		Raw: compact(`{"label":"Payroll (Z\u00fcrich)","licensing":{"seatCount":250},
 			"settings":{"implicitAssignment":false,"notes":{"admin":"Vendor switches by appointment only"},"app":{"tenant":"ch-01","apiVersion":2.0}}}`),
 	})
 	d.RejectApp = o.AddApp(AppSpec{
-		Label: "ServiceNow", Name: "servicenow_ud", Created: now.AddDate(-2, -3, 0), Key: expiring(35, 2),
+		Label: "ServiceNow", Name: "servicenow_ud", Created: now.AddDate(-2, -3, 0), Key: expiring(30, 2),
 		Raw: compact(`{
 			"features":["IMPORT_NEW_USERS","IMPORT_PROFILE_UPDATES","PUSH_NEW_USERS","PUSH_PROFILE_UPDATES","PUSH_USER_DEACTIVATION","GROUP_PUSH"],
 			"credentials":{"userNameTemplate":{"template":"${source.email}","pushStatus":"PUSH"}},

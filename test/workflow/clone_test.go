@@ -51,8 +51,9 @@ func group(t *testing.T, kind rotation.Kind, n int) []*scene {
 func (s *scene) rotateFrom(source *scene, with policy) *running {
 	s.t.Helper()
 	started := time.Now()
-	given := policy{"reminderHours": 24 * 30, "sharedKey": "clone"}
+	given := policy{"reminderHours": unreminded, "sharedKey": "clone"}
 	maps.Copy(given, with)
+	s.unhurried(given)
 	id := func(t rotation.Target) map[string]string {
 		return map[string]string{"kind": string(t.Kind), "id": t.ID}
 	}

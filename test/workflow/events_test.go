@@ -57,6 +57,9 @@ func TestAnEventStartsARotation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if detail, err = sjson.SetBytes(detail, "policy.reminderHours", unreminded); err != nil {
+		t.Fatal(err)
+	}
 	s.requests(gjson.GetBytes(sample, "source").String(), gjson.GetBytes(sample, "detail-type").String(), detail)
 
 	mail := s.mail(playground.Approver, time.Time{}, "", func() {})

@@ -16,7 +16,8 @@ func TestTheNameOfAnExecutionIsTheLock(t *testing.T) {
 	parallel(t)
 	s := app(t)
 	name := rotation.ExecutionName(s.target, s.oldKid, time.Now())
-	first, err := s.p.Rotate(s.ctx, name, s.target, nil)
+	input := policy{"reminderHours": unreminded}
+	first, err := s.p.Rotate(s.ctx, name, s.target, input)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,14 +30,14 @@ func TestTheNameOfAnExecutionIsTheLock(t *testing.T) {
 	}
 	// AWS answers the very same start with the running execution, MiniStack
 	// refuses it; neither starts another one.
-	second, err := s.p.Rotate(s.ctx, name, s.target, nil)
+	second, err := s.p.Rotate(s.ctx, name, s.target, input)
 	if err == nil && second.ARN != first.ARN || err != nil && !errors.As(err, &exists) {
 		t.Errorf("a second start under the name with the same input: %v %v", second, err)
 	}
 	s.decide(link, "confirm", "", "")
 	report := r.end()
 	ended(t, "Completed", report)
-	if _, err := s.p.Rotate(s.ctx, name, s.target, nil); !errors.As(err, &exists) {
+	if _, err := s.p.Rotate(s.ctx, name, s.target, input); !errors.As(err, &exists) {
 		t.Errorf("a start under the name of a rotation that has ended: %v", err)
 	}
 	s.oneNewKey(report)

@@ -187,19 +187,82 @@ type running struct {
 	started  time.Time
 }
 
+// unreminded are hours of a pause between reminders that is over in 90 seconds
+// here.
+const unreminded = 24 * 30
+
 // rotate starts a rotation of the target.
 func (s *scene) rotate(with policy) *running {
 	s.t.Helper()
 	started := time.Now()
 	// Unless a test is about them, neither a reminder nor the end of the time for
 	// the sign-in comes in its way: the defaults are nine seconds and three.
-	given := policy{"reminderHours": 24 * 30, "signInHours": unhurriedHours}
+	given := policy{"reminderHours": unreminded, "signInHours": unhurriedHours}
 	maps.Copy(given, with)
+	s.unhurried(given)
 	r, err := s.p.Rotate(s.ctx, "", s.target, given)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return &running{scene: s, rotation: r, started: started}
+	run := &running{scene: s, rotation: r, started: started}
+	s.t.Cleanup(run.explain)
+	return run
+}
+
+// leastWait is how long, on the stack's time, the first message is waited for
+// unless a test chooses otherwise: 30 seconds.
+const leastWait = 10 * rotation.Day
+
+// unhurried fails a test whose first message would be followed by the next one
+// so soon that a busy machine cannot answer it. The pauses between messages do
+// not depend on the policy alone: 30, 7 and 1 days before the expiry of the old
+// certificate there are messages as well.
+func (s *scene) unhurried(given policy) {
+	s.t.Helper()
+	if _, chosen := given["giveUpDays"]; chosen || given["reminderHours"] != unreminded {
+		return
+	}
+	raw, err := json.Marshal(given)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p, err := rotation.ParsePolicy(raw, rotation.DefaultSettings(nil))
+	if err != nil || s.oldKid == "" {
+		return // such a rotation fails before it asks anybody
+	}
+	settings, _ := p.For(s.target, s.oldKid)
+	first := settings.Asks(time.Now(), s.certificate(s.oldKid).NotAfter)[0]
+	if wait := time.Duration(first.Until) * time.Second; wait < leastWait {
+		s.t.Fatalf("the first message to the approvers would be followed by the next one after %s, %s here: too soon to answer it for certain",
+			wait, time.Duration(float64(wait)*callbackScale).Round(time.Millisecond))
+	}
+}
+
+// explain shows, where the test has failed, which tasks of the rotation did: a
+// retry is seen nowhere else.
+func (r *running) explain() {
+	if !r.t.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	all := sfn.NewGetExecutionHistoryPaginator(sfn.NewFromConfig(r.p.Cloud.Config()), &sfn.GetExecutionHistoryInput{ExecutionArn: &r.rotation.ARN})
+	state := ""
+	for all.HasMorePages() {
+		page, err := all.NextPage(ctx)
+		if err != nil {
+			r.t.Logf("no history of %s: %v", r.rotation.ARN, err)
+			return
+		}
+		for _, e := range page.Events {
+			if e.StateEnteredEventDetails != nil {
+				state = aws.ToString(e.StateEnteredEventDetails.Name)
+			}
+			if d := e.TaskFailedEventDetails; d != nil {
+				r.t.Logf("%s %s failed: %s %s", e.Timestamp.Format(time.TimeOnly), state, aws.ToString(d.Error), aws.ToString(d.Cause))
+			}
+		}
+	}
 }
 
 // reference is what the messages of this rotation name, and no other's: one that
