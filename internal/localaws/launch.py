@@ -101,7 +101,7 @@ def serve():
         recording(directory, iam_evaluator, stepfunctions, eventbridge, provisioners)
     conditions(engine, changesets, handlers, stacks)
     callbacks(stepfunctions, float(os.environ.get("KEYTURN_CALLBACK_SCALE", "1")),
-              json.loads(os.environ.get("KEYTURN_CALLBACK_TIMES", "{}")))
+              json.loads(os.environ.get("KEYTURN_CALLBACK_TIMES", "[]")))
     task_tokens(stepfunctions)
     jsonata(stepfunctions)
     mail_authorization(app)
@@ -320,9 +320,10 @@ def callbacks(sfn, scale, times):
     MiniStack leaves them out.
 
     Here only: scale multiplies TimeoutSeconds of these tasks, so that a person
-    may have days on AWS and seconds in a test, but where times, in seconds as
-    well, says what such a time-out lasts. SFN_WAIT_SCALE, MiniStack's own
-    setting for Wait and for the pauses between retries, leaves it alone.
+    may have days on AWS and seconds in a test. times, [[from, to, lasts], ...] in
+    seconds, are those that it leaves alone: one of from to to lasts lasts.
+    SFN_WAIT_SCALE, MiniStack's own setting for Wait and for the pauses between
+    retries, leaves all of them alone.
     """
     waiting = threading.local()
     call_lambda = sfn._call_lambda
@@ -371,7 +372,8 @@ def callbacks(sfn, scale, times):
         waiting.token = token
         if "TimeoutSeconds" in state:
             seconds = state["TimeoutSeconds"]
-            state = {**state, "TimeoutSeconds": times.get(str(seconds), seconds * scale)}
+            lasts = next((lasts for low, high, lasts in times if low <= seconds <= high), seconds * scale)
+            state = {**state, "TimeoutSeconds": lasts}
         try:
             return invoke_with_callback(resource, data, token, state)
         finally:

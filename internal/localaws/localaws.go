@@ -56,9 +56,9 @@ type Options struct {
 	// CallbackScale multiplies TimeoutSeconds of the tasks that wait for a
 	// task token; 0 counts as 1.
 	CallbackScale float64
-	// CallbackTimes are what time-outs of such tasks last that CallbackScale
-	// leaves alone, by what they last on AWS, in whole seconds.
-	CallbackTimes map[time.Duration]time.Duration
+	// CallbackTimes are the time-outs of such tasks that CallbackScale leaves
+	// alone. The first that fits counts.
+	CallbackTimes []CallbackTime
 	// NoAuth lets every caller do everything. Otherwise a function may do what
 	// its role allows, and nothing else.
 	NoAuth bool
@@ -279,11 +279,15 @@ func venv(root, program string) string {
 	return filepath.Join(root, ".venv", "bin", program)
 }
 
-// seconds writes durations as JSON, {"from": to}.
-func seconds(times map[time.Duration]time.Duration) string {
-	in := map[string]float64{}
-	for from, to := range times {
-		in[strconv.Itoa(int(from.Seconds()))] = to.Seconds()
+// CallbackTime is what a time-out Lasts here that lasts From or more, and no
+// more than To, on AWS.
+type CallbackTime struct{ From, To, Lasts time.Duration }
+
+// seconds writes times as JSON, [[from, to, lasts], …].
+func seconds(times []CallbackTime) string {
+	in := [][3]float64{}
+	for _, t := range times {
+		in = append(in, [3]float64{t.From.Seconds(), t.To.Seconds(), t.Lasts.Seconds()})
 	}
 	text, err := json.Marshal(in)
 	if err != nil {

@@ -74,7 +74,7 @@ func deployed(ctx context.Context) (*Cloud, map[string]string, error) {
 	// A half hour for an answer, in the state machine's own time, is 1.8 s.
 	cloud, err := Start(ctx, Options{
 		WaitScale: 0.01, CallbackScale: 0.001,
-		CallbackTimes: map[time.Duration]time.Duration{1000 * time.Hour: 50 * time.Millisecond},
+		CallbackTimes: []CallbackTime{{From: 999 * time.Hour, To: 1000 * time.Hour, Lasts: 50 * time.Millisecond}},
 	})
 	if err != nil {
 		return nil, nil, err

@@ -31,8 +31,9 @@ import (
 // What people do in front of a screen. Each page and mail is looked at from all
 // sides where a test first comes to it; the pictures are in build/screenshots.
 
-// unhurried is a request that nobody is reminded of within any test.
-func unhurried(more policy) policy {
+// patiently is the policy of a request that nobody is reminded of within any
+// test.
+func patiently(more policy) policy {
 	p := policy{"giveUpDays": 100, "reminderHours": 100 * 24}
 	maps.Copy(p, more)
 	return p
@@ -261,7 +262,7 @@ func (r *running) answered(result, comment string) playground.Report {
 func TestBrowserTheCertificateIsUploadedAndOktaSwitches(t *testing.T) {
 	parallel(t)
 	s := app(t)
-	r := s.rotate(unhurried(nil))
+	r := s.rotate(patiently(nil))
 	mail, _ := r.nth(playground.Approver, 1)
 	certificate := s.published()
 	fingerprint := rotation.Fingerprint(certificate.Raw)
@@ -311,7 +312,7 @@ func TestBrowserTheCertificateIsUploadedAndOktaSwitches(t *testing.T) {
 func TestBrowserAnIdentityProvidersOperatorIsToldOfDecryption(t *testing.T) {
 	parallel(t)
 	s := idp(t, oktasim.IDPSpec{Label: label(t) + " (Zürich)"})
-	r := s.rotate(unhurried(nil))
+	r := s.rotate(patiently(nil))
 	mail, _ := r.nth(playground.Approver, 1)
 	inbox := visit(t)
 	link := inbox.read(mail, "mail-upload-idp", "Answer this request", bothSides)
@@ -336,7 +337,7 @@ func TestBrowserAfterTheSwitch(t *testing.T) {
 		t.Run("uploaded, "+string(kind), func(t *testing.T) {
 			t.Parallel()
 			s := either(t, kind)
-			r := s.rotate(unhurried(policy{"uploadOrder": afterSwitchOrder}))
+			r := s.rotate(patiently(policy{"uploadOrder": afterSwitchOrder}))
 			mail, _ := r.nth(playground.Approver, 1)
 			inbox := visit(t)
 			link := inbox.read(mail, "mail-after-switch-"+string(kind), "Answer this request", sidesOf(kind))
@@ -358,7 +359,7 @@ func TestBrowserAfterTheSwitch(t *testing.T) {
 		t.Parallel()
 		const reject = "I cannot do this – go back to the old certificate"
 		s := app(t)
-		r := s.rotate(unhurried(policy{"uploadOrder": afterSwitchOrder}))
+		r := s.rotate(patiently(policy{"uploadOrder": afterSwitchOrder}))
 		_, link := r.nth(playground.Approver, 1)
 		v := visit(t)
 		v.Open(link)
@@ -381,7 +382,7 @@ func TestBrowserAfterTheSwitch(t *testing.T) {
 func TestBrowserNothingChangesWhereItCannotBeUploaded(t *testing.T) {
 	parallel(t)
 	s := app(t)
-	r := s.rotate(unhurried(nil))
+	r := s.rotate(patiently(nil))
 	_, link := r.nth(playground.Approver, 1)
 	v := visit(t, browser.NoScript)
 	v.Open(link)
@@ -433,7 +434,7 @@ func TestBrowserASwitchIsPlannedAndCalledOff(t *testing.T) {
 			t.Parallel()
 			const comment = `<script>alert("x")</script> & "after hours"`
 			s := either(t, c.kind)
-			r := s.rotate(unhurried(nil))
+			r := s.rotate(patiently(nil))
 			_, link := r.nth(playground.Approver, 1)
 			v := visit(t, c.options...)
 			v.Open(link)
@@ -506,7 +507,7 @@ func TestBrowserSignInIsTried(t *testing.T) {
 		t.Run(c.button, func(t *testing.T) {
 			t.Parallel()
 			s := either(t, c.kind)
-			r := s.rotate(unhurried(policy{"confirmSignIn": true, "signInHours": unhurriedHours}))
+			r := s.rotate(patiently(policy{"confirmSignIn": true, "signInHours": unhurriedHours}))
 			_, upload := r.nth(playground.Approver, 1)
 			v := visit(t)
 			late, opened := visit(t), visit(t)
@@ -569,7 +570,7 @@ func (s *scene) resealed(link string, change func(*approval.Claim)) string {
 func TestBrowserOfTwoPeopleTheFirstAnswerCounts(t *testing.T) {
 	parallel(t)
 	s := app(t)
-	r := s.rotate(unhurried(policy{"approvers": []string{"first@example.com", "second@example.com"}}))
+	r := s.rotate(patiently(policy{"approvers": []string{"first@example.com", "second@example.com"}}))
 	_, one := r.nth("first@example.com", 1)
 	_, two := r.nth("second@example.com", 1)
 	first, second := visit(t), visit(t, browser.NoScript)
@@ -593,7 +594,7 @@ func TestBrowserADeadLinkSaysWhatToDo(t *testing.T) {
 	t.Run("damaged, expired, forgotten, or stopped", func(t *testing.T) {
 		t.Parallel()
 		s := app(t)
-		r := s.rotate(unhurried(nil))
+		r := s.rotate(patiently(nil))
 		_, link := r.nth(playground.Approver, 1)
 		for _, c := range []struct {
 			name, link, heading string
@@ -626,7 +627,7 @@ func TestBrowserADeadLinkSaysWhatToDo(t *testing.T) {
 		t.Parallel()
 		s := app(t)
 		// One reminder, and then as much time again for the person.
-		r := s.rotate(policy{"giveUpDays": 19, "reminderHours": 24 * 10})
+		r := s.rotate(policy{"giveUpDays": 20, "reminderHours": 24 * 10})
 		_, first := r.nth(playground.Approver, 1)
 		v, without := visit(t), visit(t, browser.NoScript)
 		mail, second := r.nth(playground.Approver, 2)
@@ -704,7 +705,7 @@ func TestBrowserTooManyRequests(t *testing.T) {
 func TestBrowserWhereOktaCannotBeReachedTheLinkStaysGood(t *testing.T) {
 	parallel(t)
 	s := app(t)
-	r := s.rotate(unhurried(nil))
+	r := s.rotate(patiently(nil))
 	_, link := r.nth(playground.Approver, 1)
 	for _, options := range [][]browser.Option{{browser.NoScript}, nil} {
 		v := visit(t, options...)
@@ -727,7 +728,7 @@ func TestBrowserWhereOktaCannotBeReachedTheLinkStaysGood(t *testing.T) {
 func TestBrowserTheKeyboardIsEnough(t *testing.T) {
 	parallel(t)
 	s := app(t)
-	r := s.rotate(unhurried(nil))
+	r := s.rotate(patiently(nil))
 	_, mailed := r.nth(playground.Approver, 1)
 	// A channel's link names no person, so that its page asks.
 	link := s.resealed(mailed, func(c *approval.Claim) { c.Approver = "" })
@@ -789,7 +790,7 @@ func TestBrowserTheKeyboardIsEnough(t *testing.T) {
 func TestBrowserTheAdminConsoleIsNotToldOfTheLink(t *testing.T) {
 	parallel(t)
 	s := app(t, oktasim.AppSpec{Label: label(t) + ` <img src=x onerror=alert(1)> "&amp;`})
-	r := s.rotate(unhurried(nil))
+	r := s.rotate(patiently(nil))
 	mail, _ := r.nth(playground.Approver, 1)
 	inbox := visit(t)
 	link := inbox.read(mail, "mail-markup-in-label", "Answer this request", oneSide)

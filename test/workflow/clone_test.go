@@ -53,7 +53,7 @@ func (s *scene) rotateFrom(source *scene, with policy) *running {
 	started := time.Now()
 	given := policy{"reminderHours": unreminded, "sharedKey": "clone"}
 	maps.Copy(given, with)
-	s.unhurried(given)
+	s.inTime(given)
 	id := func(t rotation.Target) map[string]string {
 		return map[string]string{"kind": string(t.Kind), "id": t.ID}
 	}

@@ -20,23 +20,25 @@ import (
 	"keyturn/internal/localaws"
 	"keyturn/internal/oktasim"
 	"keyturn/internal/playground"
+	"keyturn/internal/rotation"
 	"keyturn/test/browser"
 )
 
 // The stack's time. A retry's pause of minutes takes milliseconds, the day that
 // a key of another target is waited for some seconds, and of the days that an
 // approver has, one takes three seconds: a request that ends after oneDay is
-// over at once, one that ends after aYear, in ten months as far as reminders
-// allow, is not over within any test, and nor are the hours for the sign-in when
-// they are unhurriedHours: twenty times what the scale would make of them.
+// over at once. Pauses of unhurried or more, and the hours for the sign-in when
+// they are unhurriedHours, are not over within any test, however busy the
+// machine: a person in front of a browser then takes a minute and more.
 const (
 	waitScale     = 0.0002
 	callbackScale = 3.0 / (24 * 60 * 60)
 	oneDay        = 1
 	aYear         = 290
 
+	unhurried      = 10*rotation.Day + time.Hour
 	unhurriedHours = 71
-	unhurriedHere  = 3 * time.Minute
+	never          = 2 * limit
 )
 
 // atOnce is how many tests run at the same time. A rotation mostly waits: for
@@ -73,7 +75,10 @@ func run(m *testing.M) (code int, err error) {
 	stack, err = playground.Start(ctx, playground.Options{
 		Cloud: localaws.Options{
 			WaitScale: waitScale, CallbackScale: callbackScale,
-			CallbackTimes: map[time.Duration]time.Duration{unhurriedHours * time.Hour: unhurriedHere},
+			CallbackTimes: []localaws.CallbackTime{
+				{From: unhurriedHours * time.Hour, To: unhurriedHours * time.Hour, Lasts: never},
+				{From: unhurried, To: 1000 * rotation.Day, Lasts: never},
+			},
 		},
 		Org: oktasim.Options{Limits: oktasim.Limits{Apps: oktasim.Unlimited, App: oktasim.Unlimited, API: oktasim.Unlimited}},
 	})
