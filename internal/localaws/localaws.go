@@ -64,6 +64,10 @@ type Options struct {
 	NoAuth bool
 }
 
+// CallbackTime is what a time-out Lasts here that lasts From or more, and no
+// more than To, on AWS.
+type CallbackTime struct{ From, To, Lasts time.Duration }
+
 // Cloud is a running local AWS. Its methods may be called concurrently.
 type Cloud struct {
 	// Endpoint is the URL of every AWS service, such as "http://127.0.0.1:4566".
@@ -278,10 +282,6 @@ func findRoot() (string, error) {
 func venv(root, program string) string {
 	return filepath.Join(root, ".venv", "bin", program)
 }
-
-// CallbackTime is what a time-out Lasts here that lasts From or more, and no
-// more than To, on AWS.
-type CallbackTime struct{ From, To, Lasts time.Duration }
 
 // seconds writes times as JSON, [[from, to, lasts], …].
 func seconds(times []CallbackTime) string {

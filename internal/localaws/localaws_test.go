@@ -216,7 +216,7 @@ func TestCloud(t *testing.T) {
 		}
 	})
 
-	t.Run("a callback's time-out may be given one by one", func(t *testing.T) {
+	t.Run("the scale leaves a callback's time-out alone", func(t *testing.T) {
 		execution := start(t, cloud, outputs, `{"to": "f@example.com", "minutes": 60000}`) // an hour by the scale
 		got := outcome(t, cloud, execution)
 		if want := `SUCCEEDED {"answer":"none"}`; got != want {

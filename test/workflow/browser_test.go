@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -30,14 +29,6 @@ import (
 
 // What people do in front of a screen. Each page and mail is looked at from all
 // sides where a test first comes to it; the pictures are in build/screenshots.
-
-// patiently is the policy of a request that nobody is reminded of within any
-// test.
-func patiently(more policy) policy {
-	p := policy{"giveUpDays": 100, "reminderHours": 100 * 24}
-	maps.Copy(p, more)
-	return p
-}
 
 type side struct {
 	name    string
@@ -262,7 +253,7 @@ func (r *running) answered(result, comment string) playground.Report {
 func TestBrowserTheCertificateIsUploadedAndOktaSwitches(t *testing.T) {
 	parallel(t)
 	s := app(t)
-	r := s.rotate(patiently(nil))
+	r := s.rotate(nil)
 	mail, _ := r.nth(playground.Approver, 1)
 	certificate := s.published()
 	fingerprint := rotation.Fingerprint(certificate.Raw)
@@ -312,7 +303,7 @@ func TestBrowserTheCertificateIsUploadedAndOktaSwitches(t *testing.T) {
 func TestBrowserAnIdentityProvidersOperatorIsToldOfDecryption(t *testing.T) {
 	parallel(t)
 	s := idp(t, oktasim.IDPSpec{Label: label(t) + " (Zürich)"})
-	r := s.rotate(patiently(nil))
+	r := s.rotate(nil)
 	mail, _ := r.nth(playground.Approver, 1)
 	inbox := visit(t)
 	link := inbox.read(mail, "mail-upload-idp", "Answer this request", bothSides)
@@ -337,7 +328,7 @@ func TestBrowserAfterTheSwitch(t *testing.T) {
 		t.Run("uploaded, "+string(kind), func(t *testing.T) {
 			t.Parallel()
 			s := either(t, kind)
-			r := s.rotate(patiently(policy{"uploadOrder": afterSwitchOrder}))
+			r := s.rotate(policy{"uploadOrder": afterSwitchOrder})
 			mail, _ := r.nth(playground.Approver, 1)
 			inbox := visit(t)
 			link := inbox.read(mail, "mail-after-switch-"+string(kind), "Answer this request", sidesOf(kind))
@@ -359,7 +350,7 @@ func TestBrowserAfterTheSwitch(t *testing.T) {
 		t.Parallel()
 		const reject = "I cannot do this – go back to the old certificate"
 		s := app(t)
-		r := s.rotate(patiently(policy{"uploadOrder": afterSwitchOrder}))
+		r := s.rotate(policy{"uploadOrder": afterSwitchOrder})
 		_, link := r.nth(playground.Approver, 1)
 		v := visit(t)
 		v.Open(link)
@@ -382,7 +373,7 @@ func TestBrowserAfterTheSwitch(t *testing.T) {
 func TestBrowserNothingChangesWhereItCannotBeUploaded(t *testing.T) {
 	parallel(t)
 	s := app(t)
-	r := s.rotate(patiently(nil))
+	r := s.rotate(nil)
 	_, link := r.nth(playground.Approver, 1)
 	v := visit(t, browser.NoScript)
 	v.Open(link)
@@ -434,7 +425,7 @@ func TestBrowserASwitchIsPlannedAndCalledOff(t *testing.T) {
 			t.Parallel()
 			const comment = `<script>alert("x")</script> & "after hours"`
 			s := either(t, c.kind)
-			r := s.rotate(patiently(nil))
+			r := s.rotate(nil)
 			_, link := r.nth(playground.Approver, 1)
 			v := visit(t, c.options...)
 			v.Open(link)
@@ -507,7 +498,7 @@ func TestBrowserSignInIsTried(t *testing.T) {
 		t.Run(c.button, func(t *testing.T) {
 			t.Parallel()
 			s := either(t, c.kind)
-			r := s.rotate(patiently(policy{"confirmSignIn": true, "signInHours": unhurriedHours}))
+			r := s.rotate(policy{"confirmSignIn": true})
 			_, upload := r.nth(playground.Approver, 1)
 			v := visit(t)
 			late, opened := visit(t), visit(t)
@@ -570,7 +561,7 @@ func (s *scene) resealed(link string, change func(*approval.Claim)) string {
 func TestBrowserOfTwoPeopleTheFirstAnswerCounts(t *testing.T) {
 	parallel(t)
 	s := app(t)
-	r := s.rotate(patiently(policy{"approvers": []string{"first@example.com", "second@example.com"}}))
+	r := s.rotate(policy{"approvers": []string{"first@example.com", "second@example.com"}})
 	_, one := r.nth("first@example.com", 1)
 	_, two := r.nth("second@example.com", 1)
 	first, second := visit(t), visit(t, browser.NoScript)
@@ -594,7 +585,7 @@ func TestBrowserADeadLinkSaysWhatToDo(t *testing.T) {
 	t.Run("damaged, expired, forgotten, or stopped", func(t *testing.T) {
 		t.Parallel()
 		s := app(t)
-		r := s.rotate(patiently(nil))
+		r := s.rotate(nil)
 		_, link := r.nth(playground.Approver, 1)
 		for _, c := range []struct {
 			name, link, heading string
@@ -705,7 +696,7 @@ func TestBrowserTooManyRequests(t *testing.T) {
 func TestBrowserWhereOktaCannotBeReachedTheLinkStaysGood(t *testing.T) {
 	parallel(t)
 	s := app(t)
-	r := s.rotate(patiently(nil))
+	r := s.rotate(nil)
 	_, link := r.nth(playground.Approver, 1)
 	for _, options := range [][]browser.Option{{browser.NoScript}, nil} {
 		v := visit(t, options...)
@@ -728,7 +719,7 @@ func TestBrowserWhereOktaCannotBeReachedTheLinkStaysGood(t *testing.T) {
 func TestBrowserTheKeyboardIsEnough(t *testing.T) {
 	parallel(t)
 	s := app(t)
-	r := s.rotate(patiently(nil))
+	r := s.rotate(nil)
 	_, mailed := r.nth(playground.Approver, 1)
 	// A channel's link names no person, so that its page asks.
 	link := s.resealed(mailed, func(c *approval.Claim) { c.Approver = "" })
@@ -790,7 +781,7 @@ func TestBrowserTheKeyboardIsEnough(t *testing.T) {
 func TestBrowserTheAdminConsoleIsNotToldOfTheLink(t *testing.T) {
 	parallel(t)
 	s := app(t, oktasim.AppSpec{Label: label(t) + ` <img src=x onerror=alert(1)> "&amp;`})
-	r := s.rotate(patiently(nil))
+	r := s.rotate(nil)
 	mail, _ := r.nth(playground.Approver, 1)
 	inbox := visit(t)
 	link := inbox.read(mail, "mail-markup-in-label", "Answer this request", oneSide)

@@ -50,22 +50,18 @@ func group(t *testing.T, kind rotation.Kind, n int) []*scene {
 // rotateFrom starts a rotation that takes its key from the source's.
 func (s *scene) rotateFrom(source *scene, with policy) *running {
 	s.t.Helper()
-	started := time.Now()
-	given := policy{"reminderHours": unreminded, "sharedKey": "clone"}
-	maps.Copy(given, with)
-	s.inTime(given)
 	id := func(t rotation.Target) map[string]string {
 		return map[string]string{"kind": string(t.Kind), "id": t.ID}
 	}
-	input, err := json.Marshal(map[string]any{"target": id(s.target), "policy": given, "cloneFrom": id(source.target)})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	r, err := s.p.RotateInput(s.ctx, "", string(input))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return &running{scene: s, rotation: r, started: started}
+	clone := policy{"sharedKey": "clone"}
+	maps.Copy(clone, with)
+	return s.begin(clone, func(given policy) (*playground.Rotation, error) {
+		input, err := json.Marshal(map[string]any{"target": id(s.target), "policy": given, "cloneFrom": id(source.target)})
+		if err != nil {
+			return nil, err
+		}
+		return s.p.RotateInput(s.ctx, "", string(input))
+	})
 }
 
 // publishes has the source's rotation publish its key, and gives its kid.

@@ -34,7 +34,6 @@ const (
 	waitScale     = 0.0002
 	callbackScale = 3.0 / (24 * 60 * 60)
 	oneDay        = 1
-	aYear         = 290
 
 	unhurried      = 10*rotation.Day + time.Hour
 	unhurriedHours = 71

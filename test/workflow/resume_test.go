@@ -85,11 +85,11 @@ func TestARotationThatDiedAfterTheSwitchIsContinued(t *testing.T) {
 					t.Fatal("the rotation was stopped before its switch")
 				}
 
-				days := aYear
+				asks := policy{"uploadOrder": afterSwitchOrder}
 				if c.decision == "" {
-					days = oneDay
+					asks["giveUpDays"] = oneDay
 				}
-				r := s.rotate(policy{"uploadOrder": afterSwitchOrder, "giveUpDays": days})
+				r := s.rotate(asks)
 				if c.decision != "" {
 					r.answer(c.decision, "so it is")
 				}

@@ -30,7 +30,7 @@ import (
 )
 
 // limit bounds a test; on a machine that does nothing else the slowest needs a
-// fifth of it.
+// quarter of it.
 const limit = 3 * time.Minute
 
 // policy is a rotation's policy as its input gives it.
@@ -195,17 +195,25 @@ const unreminded = 24 * 30
 // rotate starts a rotation of the target.
 func (s *scene) rotate(with policy) *running {
 	s.t.Helper()
-	started := time.Now()
-	// Unless a test is about them, neither a reminder nor the end of the time for
-	// the sign-in comes in its way: the defaults are nine seconds and three.
+	return s.begin(with, func(given policy) (*playground.Rotation, error) {
+		return s.p.Rotate(s.ctx, "", s.target, given)
+	})
+}
+
+// begin starts a rotation in the way that is given. Unless a test is about
+// them, neither a reminder nor the end of the time for the sign-in comes in its
+// way: the defaults are nine seconds and three.
+func (s *scene) begin(with policy, rotate func(given policy) (*playground.Rotation, error)) *running {
+	s.t.Helper()
+	began := time.Now()
 	given := policy{"reminderHours": unreminded, "signInHours": unhurriedHours}
 	maps.Copy(given, with)
 	s.inTime(given)
-	r, err := s.p.Rotate(s.ctx, "", s.target, given)
+	r, err := rotate(given)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	run := &running{scene: s, rotation: r, started: started}
+	run := &running{scene: s, rotation: r, started: began}
 	s.t.Cleanup(run.explain)
 	return run
 }
